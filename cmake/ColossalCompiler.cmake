@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# Language level, warnings, and the tools that shorten builds.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+# -fPIC everywhere (not -fPIE for programs): the precompiled header is shared by all targets.
+set(CMAKE_POSITION_INDEPENDENT_CODE OFF)
+# torch's class layouts depend on NDEBUG, so every configuration defines it (colossal_torch does, too).
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
+set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g -DNDEBUG")
+
+find_program(COLOSSAL_CCACHE ccache)
+if(COLOSSAL_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${COLOSSAL_CCACHE})
+endif()
+find_program(COLOSSAL_MOLD mold)
+if(COLOSSAL_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+find_package(OpenMP REQUIRED COMPONENTS CXX)   # same libgomp as torch/lib: one runtime, found through the rpath
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(ZLIB REQUIRED)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+
+add_library(colossal_options INTERFACE)
+target_compile_options(colossal_options INTERFACE -fPIC -Wall -Wextra -Wno-unused-parameter -Werror -fopenmp -ffp-contract=off)
+target_link_libraries(colossal_options INTERFACE OpenMP::OpenMP_CXX Threads::Threads)
+if(COLOSSAL_SANITIZE)
+  target_compile_options(colossal_options INTERFACE -fsanitize=${COLOSSAL_SANITIZE} -fno-omit-frame-pointer -g)
+  target_link_options(colossal_options INTERFACE -fsanitize=${COLOSSAL_SANITIZE})
+endif()

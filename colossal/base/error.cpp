@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/base/error.h"
+
+#include "colossal/base/text.h"
+
+namespace colossal {
+
+ConfigError::ConfigError(std::vector<std::string> problems)
+    : Error(join(problems, "\n"), ExitCode::config), problems_(std::move(problems)) {}
+
+}  // namespace colossal
