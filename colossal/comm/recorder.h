@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Flight recorder: counts every collective of one rank and keeps the last ones in a ring buffer.
+//
+//   recorder.totals();          // per (op, group): calls, bytes, seconds
+//   recorder.dump();            // JSON of the last `capacity` entries, newest last
+//
+// Thread-safe.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "colossal/base/json.h"
+
+namespace colossal::comm {
+
+struct RecorderEntry {
+  uint64_t sequence = 0;        // per rank, counts from 1
+  uint64_t group_sequence = 0;  // per group: equal on all members for the same collective
+  std::string op;               // "all_reduce"
+  std::string group;            // axes, "data" or "data+row"
+  std::vector<int64_t> shape;
+  std::string dtype;
+  int64_t bytes_sent = 0;       // by this rank, from the volume formula of the op
+  std::chrono::steady_clock::time_point started;
+  double seconds = -1;          // issue to completion; -1: not finished
+  double waited_seconds = 0;    // time this rank's thread was blocked in wait()
+};
+
+class Recorder {
+ public:
+  struct Total {
+    int64_t calls = 0;
+    int64_t bytes_sent = 0;
+    double seconds = 0;
+    double waited_seconds = 0;
+  };
+  explicit Recorder(size_t capacity = 2048) : capacity_(capacity) {}
+
+  uint64_t begin(RecorderEntry entry);  // returns the sequence number
+  void end(uint64_t sequence, double waited_seconds);
+
+  std::map<std::pair<std::string, std::string>, Total> totals() const;  // key: (op, group)
+  Total total() const;                                                  // over everything
+  std::vector<RecorderEntry> entries() const;                           // oldest first
+  Json dump() const;
+  void reset();
+
+ private:
+  mutable std::mutex mutex_;
+  size_t capacity_;
+  uint64_t next_ = 1;
+  std::vector<RecorderEntry> ring_;
+  std::map<std::pair<std::string, std::string>, Total> totals_;
+};
+
+}  // namespace colossal::comm
