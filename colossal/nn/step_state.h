@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// What changes from one forward pass to the next and that layers must see. Owned by the run, shared by all layers of a model.
+//
+//   auto state = std::make_shared<nn::StepState>(nn::StepState{.seed = 1});
+//   state->step = 7; state->first_row = 32;      // set by the engine before each forward pass
+//
+// Thread safety: one rank, one thread.
+#pragma once
+#include <cstdint>
+
+namespace colossal::nn {
+
+struct StepState {
+  uint64_t seed = 0;
+  int64_t step = 0;             // optimizer step: part of every dropout key
+  int64_t global_rows = 1;      // sequences in the global batch of this step
+  int64_t first_row = 0;        // global row of row 0 of this pass's (data-parallel) micro-batch
+  bool training = true;         // false: no dropout
+};
+
+}  // namespace colossal::nn
