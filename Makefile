@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything a newcomer types. `make` alone lists the targets.
+BUILD ?= build
+JOBS ?= $(shell nproc)
+TEST_JOBS ?= $(shell nproc)
+
+.PHONY: help setup build quickstart test check-cuda docs format bench clean
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: ## install what is missing: Debian packages, the PyTorch wheel into .venv
+	@tools/setup.sh
+
+build: setup ## compile everything into build/
+	@cmake -S . -B $(BUILD) -G Ninja --log-level=WARNING
+	@cmake --build $(BUILD) -j $(JOBS)
+
+quickstart: setup ## train a small GPT on real text on two ranks for about a minute, then generate a sample
+	@cmake -S . -B $(BUILD) -G Ninja --log-level=WARNING
+	@cmake --build $(BUILD) -j $(JOBS) --target colossal_cli
+	@tools/quickstart.sh $(BUILD)/colossal
+
+test: build ## run the fast test suites
+	@ctest --test-dir $(BUILD) -L fast --output-on-failure -j $(TEST_JOBS)
+
+test-all: build ## run every suite, the slow ones too
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(TEST_JOBS)
+
+check-cuda: setup ## compile and link everything with CUDA and NCCL (needs nvcc and 20 GB of disk, no GPU)
+	@tools/check_cuda.sh
+
+docs: build ## regenerate docs/config.md and the JSON schema of run files
+	@$(BUILD)/colossal config --markdown > docs/config.md
+	@$(BUILD)/colossal config --schema > docs/config.schema.json
+
+format: ## clang-format the tree
+	@git ls-files '*.h' '*.cpp' | xargs clang-format -i
+
+bench: build ## time build, rebuild, tests and the benchmark programs (JSON into build/bench)
+	@bench/run.sh $(BUILD)
+
+clean: ## remove the build folder
+	@rm -rf $(BUILD)
