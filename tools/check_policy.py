@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of the tree that a compiler does not check: who may include whom, banned includes, sizes, licence line.
+
+    tools/check_policy.py        # exit 1 and one line per breach: file:line: rule
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+# layer -> layers it may include (docs/architecture.md has the same table)
+LAYERS = {
+    "base": [],
+    "comm": ["base"],
+    "tensor": ["base", "comm"],
+    "nn": ["base", "comm", "tensor"],
+    "memory": ["base", "comm", "tensor"],
+    "optim": ["base", "comm", "tensor", "nn"],
+    "parallel": ["base", "comm", "tensor", "nn", "memory", "optim"],
+    "models": ["base", "comm", "tensor", "nn"],
+    "data": ["base", "comm", "tensor"],
+    "checkpoint": ["base", "comm", "tensor", "nn", "optim", "models"],
+    "train": ["base", "comm", "tensor", "nn", "memory", "optim", "parallel", "models", "data", "checkpoint"],
+    "cli": ["base", "comm", "tensor", "nn", "memory", "optim", "parallel", "models", "data", "checkpoint", "train"],
+}
+MAX_LINES = {".cpp": 800, ".h": 400}
+BANNED = [
+    (re.compile(r'#include\s+[<"]torch/torch\.h'), "torch/torch.h costs 14 to 20 s per file: include what is used"),
+    (re.compile(r'#include\s+[<"]Python\.h'), "no Python in the process"),
+    (re.compile(r"\bgetDefaultCPUGenerator\b|\bmanual_seed\b"), "the default generator is shared by all threads: use tensor/random.h"),
+    (re.compile(r"<iostream>"), "<iostream> is not used: fmt::print"),
+]
+C10D = re.compile(r'#include\s+[<"](torch/csrc/distributed|gloo/)')
+INCLUDE = re.compile(r'#include\s+"colossal/([a-z_]+)/')
+
+
+def check(path, text):
+    parts = path.parts
+    layer = parts[1] if parts[0] == "colossal" else None
+    lines = text.splitlines()
+    if not lines or "SPDX-License-Identifier: Apache-2.0" not in "".join(lines[:2]):
+        yield 1, "the first line must be the SPDX licence line"
+    if layer and len(lines) > MAX_LINES[path.suffix]:
+        yield len(lines), f"{len(lines)} lines, at most {MAX_LINES[path.suffix]}: split it"
+    for number, line in enumerate(lines, 1):
+        for pattern, why in BANNED:
+            if pattern.search(line) and parts[0] in ("colossal", "examples"):
+                yield number, why
+        if C10D.search(line) and layer != "comm":
+            yield number, "c10d and gloo headers belong to colossal/comm"
+        found = INCLUDE.search(line)
+        if layer and found and found[1] != layer and found[1] not in LAYERS[layer]:
+            yield number, f"{layer} may not include {found[1]} (allowed: {', '.join(LAYERS[layer]) or 'nothing'})"
+        if layer == "parallel" and len(parts) > 3:
+            sibling = re.search(r'#include\s+"colossal/parallel/([a-z0-9_]+)/', line)
+            if sibling and sibling[1] != parts[2]:
+                yield number, f"parallel/{parts[2]} may not include its sibling {sibling[1]}"
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parent.parent
+    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*.h", "*.cpp"], cwd=root, text=True,
+                           capture_output=True, check=True).stdout.split()
+    breaches = 0
+    for name in names:
+        path = pathlib.Path(name)
+        if not (root / path).exists():
+            continue
+        for line, rule in check(path, (root / path).read_text(errors="replace")):
+            print(f"{name}:{line}: {rule}")
+            breaches += 1
+    print(f"policy: {len(names)} files, {breaches} breaches")
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
