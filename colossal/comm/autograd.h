@@ -11,15 +11,19 @@
 
 namespace colossal::comm {
 
-at::Tensor copy_to(const at::Tensor& x, const Group& group);                            // identity      | all_reduce
-at::Tensor reduce_from(const at::Tensor& x, const Group& group);                        // all_reduce    | identity
-at::Tensor all_reduce_both(const at::Tensor& x, const Group& group);                    // all_reduce    | all_reduce
-at::Tensor gather_from(const at::Tensor& x, const Group& group, int64_t dim);           // all_gather    | reduce_scatter
-at::Tensor scatter_sum_to(const at::Tensor& x, const Group& group, int64_t dim);        // reduce_scatter| all_gather
-at::Tensor split_to(const at::Tensor& x, const Group& group, int64_t dim);              // own piece     | all_gather
-at::Tensor join_from(const at::Tensor& x, const Group& group, int64_t dim);             // all_gather    | own piece
-at::Tensor exchange(const at::Tensor& x, const Group& group, int64_t split_dim, int64_t join_dim);  // all_to_all, both ways
-at::Tensor broadcast_from(const at::Tensor& x, const Group& group, int root);           // broadcast     | reduce to root
-at::Tensor reduce_to(const at::Tensor& x, const Group& group, int root);                // reduce to root| broadcast
+at::Tensor copy_to(const at::Tensor& x, const Group& group);          // identity      | all_reduce
+at::Tensor reduce_from(const at::Tensor& x, const Group& group);      // all_reduce    | identity
+at::Tensor all_reduce_both(const at::Tensor& x, const Group& group);  // all_reduce    | all_reduce
+at::Tensor gather_from(const at::Tensor& x, const Group& group,
+                       int64_t dim);  // all_gather    | reduce_scatter
+at::Tensor scatter_sum_to(const at::Tensor& x, const Group& group,
+                          int64_t dim);                                      // reduce_scatter| all_gather
+at::Tensor split_to(const at::Tensor& x, const Group& group, int64_t dim);   // own piece     | all_gather
+at::Tensor join_from(const at::Tensor& x, const Group& group, int64_t dim);  // all_gather    | own piece
+at::Tensor exchange(const at::Tensor& x, const Group& group, int64_t split_dim,
+                    int64_t join_dim);  // all_to_all, both ways
+at::Tensor broadcast_from(const at::Tensor& x, const Group& group,
+                          int root);                                      // broadcast     | reduce to root
+at::Tensor reduce_to(const at::Tensor& x, const Group& group, int root);  // reduce to root| broadcast
 
 }  // namespace colossal::comm

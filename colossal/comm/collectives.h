@@ -4,11 +4,11 @@
 //   all_reduce(x, group);                          // x: any shape, in place, sum
 //   at::Tensor full = all_gather(shard, group, 1); // [b, h/n] -> [b, h]
 //
-// Arguments are checked before the backend sees them: contiguous, right device, sizes that divide; ShapeError names op,
-// group and the offending size. Non-contiguous inputs of the functions that return a new tensor are copied; in-place functions
-// copy in and back. Every call is counted and recorded (recorder.h).
-// Volumes (elements sent per rank, S = full payload, n = group size): all_reduce 2(n-1)/n S; all_gather, reduce_scatter and
-// all_to_all (n-1)/n S; broadcast and reduce S on all but the last of the chain.
+// Arguments are checked before the backend sees them: contiguous, right device, sizes that divide; ShapeError
+// names op, group and the offending size. Non-contiguous inputs of the functions that return a new tensor are
+// copied; in-place functions copy in and back. Every call is counted and recorded (recorder.h). Volumes
+// (elements sent per rank, S = full payload, n = group size): all_reduce 2(n-1)/n S; all_gather,
+// reduce_scatter and all_to_all (n-1)/n S; broadcast and reduce S on all but the last of the chain.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -30,8 +30,10 @@ at::Tensor all_gather(const at::Tensor& x, const Group& group, int64_t dim = 0);
 Work all_gather_async(const at::Tensor& out, const at::Tensor& in, const Group& group);
 
 // [.., n d, ..] -> [.., d, ..]: the reduction of piece `index()` along `dim`.
-at::Tensor reduce_scatter(const at::Tensor& x, const Group& group, int64_t dim = 0, ReduceOp op = ReduceOp::sum);
-Work reduce_scatter_async(const at::Tensor& out, const at::Tensor& in, const Group& group, ReduceOp op = ReduceOp::sum);
+at::Tensor reduce_scatter(const at::Tensor& x, const Group& group, int64_t dim = 0,
+                          ReduceOp op = ReduceOp::sum);
+Work reduce_scatter_async(const at::Tensor& out, const at::Tensor& in, const Group& group,
+                          ReduceOp op = ReduceOp::sum);
 
 // Even: splits `split_dim` into n pieces, sends piece i to member i, joins what arrives along `join_dim`.
 at::Tensor all_to_all(const at::Tensor& x, const Group& group, int64_t split_dim = 0, int64_t join_dim = 0);

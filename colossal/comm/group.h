@@ -21,10 +21,10 @@ class Group {
   Group();       // one member; every collective on it is a no-op and nothing is recorded
   explicit Group(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
-  int size() const;                      // number of members
-  int index() const;                     // this rank's position, 0 to size() - 1
-  const std::vector<int>& ranks() const; // world ranks by index
-  const std::string& name() const;       // "data", "data+row", "world"
+  int size() const;                       // number of members
+  int index() const;                      // this rank's position, 0 to size() - 1
+  const std::vector<int>& ranks() const;  // world ranks by index
+  const std::string& name() const;        // "data", "data+row", "world"
   State& state() const { return *state_; }
 
  private:

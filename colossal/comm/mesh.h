@@ -28,7 +28,8 @@ class Mesh {
   int axis_size(std::string_view axis) const { return shape_.axis_size(axis); }
   bool has(std::string_view axis) const { return shape_.has(axis); }
 
-  // Groups of this rank. Axes that the mesh lacks throw InternalError; the group of no axes, or of size 1, is Group().
+  // Groups of this rank. Axes that the mesh lacks throw InternalError; the group of no axes, or of size 1, is
+  // Group().
   Group group(const std::string& axis) const { return group(Axes{axis}); }
   Group group(const Axes& axes) const;
   Group all() const;  // every rank of the world

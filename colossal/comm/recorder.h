@@ -25,10 +25,10 @@ struct RecorderEntry {
   std::string group;            // axes, "data" or "data+row"
   std::vector<int64_t> shape;
   std::string dtype;
-  int64_t bytes_sent = 0;       // by this rank, from the volume formula of the op
+  int64_t bytes_sent = 0;  // by this rank, from the volume formula of the op
   std::chrono::steady_clock::time_point started;
-  double seconds = -1;          // issue to completion; -1: not finished
-  double waited_seconds = 0;    // time this rank's thread was blocked in wait()
+  double seconds = -1;        // issue to completion; -1: not finished
+  double waited_seconds = 0;  // time this rank's thread was blocked in wait()
 };
 
 class Recorder {

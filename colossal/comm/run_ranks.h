@@ -13,9 +13,10 @@
 
 namespace colossal::comm {
 
-// Runs `body` once per rank, each on its own thread, and joins them. The first exception of any rank aborts the others and is
-// rethrown with the rank in front. Ranks that do not finish within `options.timeout` throw CommError with each one's last collective.
-// BackendKind::automatic is the local backend.
-void run_ranks(int num_ranks, const std::function<void(std::shared_ptr<World>)>& body, const WorldOptions& options = {});
+// Runs `body` once per rank, each on its own thread, and joins them. The first exception of any rank aborts
+// the others and is rethrown with the rank in front. Ranks that do not finish within `options.timeout` throw
+// CommError with each one's last collective. BackendKind::automatic is the local backend.
+void run_ranks(int num_ranks, const std::function<void(std::shared_ptr<World>)>& body,
+               const WorldOptions& options = {});
 
 }  // namespace colossal::comm
