@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions of this folder as differentiable compositions of ATen operators: what tensors that are not on
+// the CPU run on.
+//
+//   if (!x.is_cpu()) return aten::rms_norm(x, weight, eps);
+//
+// Internal to nn/functional. Thread-safe: pure functions.
+#pragma once
+#include "colossal/nn/functional/attention.h"
+#include "colossal/nn/functional/rotary.h"
+
+namespace colossal::nn::functional::aten {
+
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps);
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
+at::Tensor apply_rotary(const at::Tensor& x, const RotaryTable& table, int64_t offset);
+at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, at::ScalarType dtype);
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                     const AttentionOptions& options);
+at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight,
+                                      const at::Tensor& labels, double num_targets);
+at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels);
+
+}  // namespace colossal::nn::functional::aten
