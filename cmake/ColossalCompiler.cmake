@@ -33,6 +33,8 @@ pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 
 add_library(colossal_options INTERFACE)
 target_compile_options(colossal_options INTERFACE -fPIC -Wall -Wextra -Wno-unused-parameter -Werror -fopenmp -ffp-contract=off)
+# torch's include folder ships an fmt of its own that hides the distribution's, so no fmt library matches: compile it in.
+target_compile_definitions(colossal_options INTERFACE FMT_HEADER_ONLY=1)
 target_link_libraries(colossal_options INTERFACE OpenMP::OpenMP_CXX Threads::Threads)
 if(COLOSSAL_SANITIZE)
   target_compile_options(colossal_options INTERFACE -fsanitize=${COLOSSAL_SANITIZE} -fno-omit-frame-pointer -g)

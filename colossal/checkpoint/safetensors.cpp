@@ -2,6 +2,7 @@
 #include "colossal/checkpoint/safetensors.h"
 
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <cerrno>

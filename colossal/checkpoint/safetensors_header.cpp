@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/checkpoint/safetensors_header.h"
 
+#include <fmt/ranges.h>
+
 #include <bit>
 #include <cstring>
 #include <unordered_set>

@@ -26,9 +26,9 @@ namespace colossal::checkpoint {
 using tensor::Shape;
 
 struct TensorInfo {
-  std::string name;
+  std::string name = {};
   at::ScalarType dtype = at::ScalarType::Float;
-  Shape shape;
+  Shape shape = {};
   uint64_t begin = 0;  // bytes within the data section
   uint64_t end = 0;
 };
