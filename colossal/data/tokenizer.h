@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text to token ids and back: Hugging Face tokenizer.json (byte-level BPE, BPE with byte fallback, WordPiece,
+// Unigram), read natively, and the tokenizer "bytes", which needs no file.
+//
+//   auto tokenizer = Tokenizer::load("llama/tokenizer.json");
+//   std::vector<int32_t> ids = tokenizer->encode("Hello, world!", SpecialTokens::keep);
+//   std::string text = tokenizer->decode(ids);
+//
+// Thread-safe: encode and decode may be called from any number of threads.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace colossal::data {
+
+// encode: keep = add what the post-processor adds (BOS, [CLS] …), skip = the text alone.
+// decode: keep = write special tokens out, skip = leave them away.
+enum class SpecialTokens { skip, keep };
+
+class Tokenizer {
+ public:
+  // "bytes", a tokenizer.json, or a folder that holds one. IoError for a damaged or unsupported file names
+  // the file and the JSON path. Truncation and padding that the file asks for are left to the caller: they
+  // belong to batches, not text.
+  static std::unique_ptr<Tokenizer> load(const std::string& name);
+
+  virtual ~Tokenizer() = default;
+
+  // `text` is UTF-8 (the bytes tokenizer takes anything); IoError with the byte offset otherwise. Appends to
+  // `ids`.
+  virtual void encode(std::string_view text, SpecialTokens special, std::vector<int32_t>& ids) const = 0;
+  std::vector<int32_t> encode(std::string_view text, SpecialTokens special = SpecialTokens::skip) const;
+
+  // Unknown ids are left away. The result is valid UTF-8: broken sequences become U+FFFD.
+  virtual std::string decode(std::span<const int32_t> ids,
+                             SpecialTokens special = SpecialTokens::skip) const = 0;
+  std::string decode(std::span<const int64_t> ids, SpecialTokens special = SpecialTokens::skip) const;
+
+  // Largest id + 1: the least vocabulary that a model needs.
+  virtual int64_t vocab_size() const = 0;
+  virtual std::optional<int32_t> token_to_id(std::string_view token) const = 0;
+  virtual std::optional<std::string> id_to_token(int32_t id) const = 0;
+
+  // The token between documents: eos_token of tokenizer_config.json beside the file, else the first known of
+  // <|endoftext|> <|end_of_text|> </s> <eos> <|im_end|> [SEP]; 256 for "bytes".
+  virtual std::optional<int32_t> end_of_text() const = 0;
+
+  // A hash over everything that decides the ids; part of the key of cached token files.
+  virtual std::string fingerprint() const = 0;
+};
+
+}  // namespace colossal::data
