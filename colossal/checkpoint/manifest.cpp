@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/checkpoint/manifest.h"
+
+#include "colossal/base/error.h"
+
+namespace colossal::checkpoint {
+namespace {
+
+constexpr const char* kFormat = "colossal-checkpoint";
+
+[[noreturn]] void damaged(const std::filesystem::path& path, const std::string& what) {
+  throw IoError(
+      fmt::format("{}: {}. The checkpoint is damaged or was not written by Colossal.", path.string(), what),
+      ExitCode::checkpoint);
+}
+
+void check_version(int version, const std::filesystem::path& path) {
+  if (version == Manifest::kVersion) return;
+  throw IoError(
+      fmt::format("{}: format version {}. This program reads version {}: use the program that wrote it.",
+                  path.string(), version, Manifest::kVersion),
+      ExitCode::checkpoint);
+}
+
+int64_t numel(const tensor::Shape& shape) {
+  int64_t n = 1;
+  for (int64_t size : shape) n *= size;
+  return n;
+}
+
+void check_pieces(const TensorEntry& entry, size_t num_files, const std::filesystem::path& path) {
+  int64_t covered = 0;
+  for (const Piece& piece : entry.pieces) {
+    if (piece.file < 0 || static_cast<size_t>(piece.file) >= num_files)
+      damaged(path, fmt::format("tensor {} names file {} of {}", entry.name, piece.file, num_files));
+    if (piece.slice.offset.size() != entry.shape.size() || piece.slice.size.size() != entry.shape.size())
+      damaged(path, fmt::format("tensor {} has a piece of another rank", entry.name));
+    for (size_t d = 0; d < entry.shape.size(); ++d) {
+      const int64_t offset = piece.slice.offset[d];
+      const int64_t size = piece.slice.size[d];
+      if (offset < 0 || size < 0 || size > entry.shape[d] || offset > entry.shape[d] - size)
+        damaged(path, fmt::format("tensor {} has a piece outside its shape", entry.name));
+    }
+    covered += numel(piece.slice.size);
+  }
+  if (covered != numel(entry.shape)) {
+    damaged(path, fmt::format("the pieces of tensor {} hold {} of its {} elements", entry.name, covered,
+                              numel(entry.shape)));
+  }
+}
+
+TensorEntry parse_tensor(const Json& json) {
+  TensorEntry entry;
+  entry.name = json.at("name").get<std::string>();
+  entry.dtype = json.at("dtype").get<std::string>();
+  entry.shape = json.at("shape").get<tensor::Shape>();
+  entry.layout = json.value("layout", "");
+  for (int64_t size : entry.shape) {
+    if (size < 0 || size > (int64_t{1} << 40))
+      throw nlohmann::json::out_of_range::create(401, "shape of " + entry.name, nullptr);
+  }
+  for (const Json& piece : json.at("pieces")) {
+    entry.pieces.push_back({piece.at("file").get<int>(),
+                            {piece.at("offset").get<tensor::Shape>(), piece.at("size").get<tensor::Shape>()},
+                            piece.at("xxh3").get<std::string>()});
+  }
+  return entry;
+}
+
+}  // namespace
+
+const TensorEntry* Manifest::find(const std::string& name) const {
+  for (const TensorEntry& entry : tensors) {
+    if (entry.name == name) return &entry;
+  }
+  return nullptr;
+}
+
+std::string Manifest::dump() const {
+  Json json = {{"format", kFormat},        {"version", kVersion}, {"step", step},
+               {"world_size", world_size}, {"mesh", mesh},        {"colossal", colossal_version},
+               {"torch", torch_version},   {"state", state}};
+  json["files"] = Json::array();
+  for (const FileEntry& file : files) json["files"].push_back({{"name", file.name}, {"bytes", file.bytes}});
+  json["tensors"] = Json::array();
+  for (const TensorEntry& entry : tensors) {
+    Json pieces = Json::array();
+    for (const Piece& piece : entry.pieces) {
+      pieces.push_back({{"file", piece.file},
+                        {"offset", piece.slice.offset},
+                        {"size", piece.slice.size},
+                        {"xxh3", piece.hash}});
+    }
+    json["tensors"].push_back({{"name", entry.name},
+                               {"dtype", entry.dtype},
+                               {"shape", entry.shape},
+                               {"layout", entry.layout},
+                               {"pieces", std::move(pieces)}});
+  }
+  return json.dump(1) + "\n";
+}
+
+Manifest Manifest::parse(const std::string& text, const std::filesystem::path& path) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (json.is_discarded() || !json.is_object()) damaged(path, "is not a JSON object");
+  Manifest manifest;
+  try {
+    if (json.value("format", "") != kFormat) damaged(path, fmt::format("has no \"format\": \"{}\"", kFormat));
+    check_version(json.value("version", 0), path);
+    manifest.step = json.at("step").get<int64_t>();
+    manifest.world_size = json.at("world_size").get<int>();
+    manifest.mesh = json.at("mesh").get<std::string>();
+    manifest.colossal_version = json.at("colossal").get<std::string>();
+    manifest.torch_version = json.at("torch").get<std::string>();
+    manifest.state = json.at("state");
+    for (const Json& file : json.at("files"))
+      manifest.files.push_back({file.at("name").get<std::string>(), file.at("bytes").get<int64_t>()});
+    for (const Json& entry : json.at("tensors")) manifest.tensors.push_back(parse_tensor(entry));
+  } catch (const nlohmann::json::exception& error) {
+    damaged(path, error.what());
+  }
+  for (const FileEntry& file : manifest.files) {
+    if (file.name.empty() || file.name.find('/') != std::string::npos || file.name.front() == '.')
+      damaged(path, fmt::format("file name \"{}\" leaves the checkpoint folder", file.name));
+  }
+  for (const TensorEntry& entry : manifest.tensors) check_pieces(entry, manifest.files.size(), path);
+  return manifest;
+}
+
+}  // namespace colossal::checkpoint
