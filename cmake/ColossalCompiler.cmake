@@ -20,22 +20,13 @@ if(COLOSSAL_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 
-find_package(OpenMP REQUIRED COMPONENTS CXX)   # same libgomp as torch/lib: one runtime, found through the rpath
-find_package(Threads REQUIRED)
-find_package(PkgConfig REQUIRED)
-find_package(fmt REQUIRED)
-find_package(nlohmann_json REQUIRED)
-find_package(ZLIB REQUIRED)
-pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
-pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
-pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
-pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
-
 add_library(colossal_options INTERFACE)
 target_compile_options(colossal_options INTERFACE -fPIC -Wall -Wextra -Wno-unused-parameter -Werror -fopenmp -ffp-contract=off)
 # torch's include folder ships an fmt of its own that hides the distribution's, so no fmt library matches: compile it in.
 target_compile_definitions(colossal_options INTERFACE FMT_HEADER_ONLY=1)
-target_link_libraries(colossal_options INTERFACE OpenMP::OpenMP_CXX Threads::Threads)
+# -fopenmp as a plain flag: libgomp.so.1 is found through the rpath in torch/lib, so there is one OpenMP runtime.
+target_link_options(colossal_options INTERFACE -fopenmp)
+target_link_libraries(colossal_options INTERFACE Threads::Threads)
 if(COLOSSAL_SANITIZE)
   target_compile_options(colossal_options INTERFACE -fsanitize=${COLOSSAL_SANITIZE} -fno-omit-frame-pointer -g)
   target_link_options(colossal_options INTERFACE -fsanitize=${COLOSSAL_SANITIZE})

@@ -14,7 +14,7 @@ function(colossal_layer name)
   endif()
   add_library(colossal_${name} OBJECT ${sources})
   target_include_directories(colossal_${name} PUBLIC ${PROJECT_SOURCE_DIR})
-  target_link_libraries(colossal_${name} PUBLIC colossal_options fmt::fmt nlohmann_json::nlohmann_json
+  target_link_libraries(colossal_${name} PUBLIC colossal_options fmt::fmt-header-only nlohmann_json::nlohmann_json
                         PRIVATE ZLIB::ZLIB PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::ZSTD PkgConfig::XXHASH)
   if(NOT name STREQUAL base)
     target_link_libraries(colossal_${name} PUBLIC colossal_torch)
@@ -27,7 +27,7 @@ endfunction()
 function(colossal_add_pch)
   file(WRITE ${PROJECT_BINARY_DIR}/pch.cpp "")
   add_library(colossal_pch OBJECT ${PROJECT_BINARY_DIR}/pch.cpp)
-  target_link_libraries(colossal_pch PUBLIC colossal_options colossal_torch fmt::fmt nlohmann_json::nlohmann_json)
+  target_link_libraries(colossal_pch PUBLIC colossal_options colossal_torch fmt::fmt-header-only nlohmann_json::nlohmann_json)
   target_precompile_headers(colossal_pch PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch.h)
 endfunction()
 
@@ -43,8 +43,9 @@ function(colossal_library)
     target_sources(colossal PRIVATE $<TARGET_OBJECTS:colossal_${layer}>)
   endforeach()
   target_include_directories(colossal PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:include>)
+  target_compile_features(colossal PUBLIC cxx_std_20)
   target_link_libraries(colossal PUBLIC $<BUILD_INTERFACE:colossal_options> $<BUILD_INTERFACE:colossal_torch>
-    fmt::fmt nlohmann_json::nlohmann_json
+    Threads::Threads fmt::fmt-header-only nlohmann_json::nlohmann_json
     PRIVATE ZLIB::ZLIB PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::ZSTD PkgConfig::XXHASH rt dl)
   set_target_properties(colossal PROPERTIES LINKER_LANGUAGE CXX)
 endfunction()

@@ -58,5 +58,29 @@ target_compile_definitions(colossal_torch INTERFACE NDEBUG USE_DISTRIBUTED USE_C
 foreach(lib torch torch_cpu c10)
   target_link_libraries(colossal_torch INTERFACE $<BUILD_INTERFACE:${COLOSSAL_TORCH_ROOT}/lib/lib${lib}.so>)
 endforeach()
-set(CMAKE_BUILD_RPATH ${COLOSSAL_TORCH_ROOT}/lib)
-set(CMAKE_INSTALL_RPATH ${COLOSSAL_TORCH_ROOT}/lib)
+
+if(COLOSSAL_CUDA)
+  # The wheel brings CUDA's and NCCL's headers and libraries in site-packages/nvidia/*, but for crt/, which is the toolkit's.
+  if(NOT EXISTS ${COLOSSAL_TORCH_ROOT}/lib/libtorch_cuda.so)
+    message(FATAL_ERROR "COLOSSAL_CUDA=ON, but the libtorch in ${COLOSSAL_TORCH_ROOT} is a CPU build. Run `make check-cuda` "
+                        "(installs a CUDA wheel into .venv-cuda), or pass -DCOLOSSAL_TORCH=<folder of a CUDA build>.")
+  endif()
+  get_filename_component(_site_packages ${COLOSSAL_TORCH_ROOT} DIRECTORY)
+  file(GLOB _nvidia_includes ${_site_packages}/nvidia/*/include)
+  file(GLOB _nvidia_libraries ${_site_packages}/nvidia/*/lib)
+  file(GLOB _toolkits /usr/local/cuda*/include)
+  find_path(COLOSSAL_CUDA_CRT crt/host_defines.h HINTS $ENV{CUDA_HOME}/include ${_toolkits} ${_nvidia_includes}
+            DOC "folder that holds crt/host_defines.h of a CUDA toolkit")
+  if(NOT COLOSSAL_CUDA_CRT)
+    message(FATAL_ERROR "crt/host_defines.h not found. Install a CUDA toolkit, or pass -DCOLOSSAL_CUDA_CRT=<its include folder>.")
+  endif()
+  target_include_directories(colossal_torch SYSTEM INTERFACE ${_nvidia_includes} ${COLOSSAL_CUDA_CRT})
+  target_compile_definitions(colossal_torch INTERFACE USE_CUDA USE_C10D_NCCL)
+  # Its kernels register themselves when it is loaded, so it is linked although nothing names it.
+  target_link_libraries(colossal_torch INTERFACE -Wl,--no-as-needed ${COLOSSAL_TORCH_ROOT}/lib/libtorch_cuda.so
+                        ${COLOSSAL_TORCH_ROOT}/lib/libc10_cuda.so -Wl,--as-needed -Wl,--allow-shlib-undefined)
+  file(GLOB _cudart ${_site_packages}/nvidia/cu*/lib/libcudart.so.*)
+  target_link_libraries(colossal_torch INTERFACE ${_cudart})
+endif()
+set(CMAKE_BUILD_RPATH ${COLOSSAL_TORCH_ROOT}/lib ${_nvidia_libraries})
+set(CMAKE_INSTALL_RPATH ${COLOSSAL_TORCH_ROOT}/lib ${_nvidia_libraries})
