@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Models are written in these words, as for one device. One factory per tensor mode decides what each rank holds.
 //
-//   auto up = make.linear({.in = h, .out = 4 * h, .role = Role::expand, .name = "up"});
+//   auto up = make.linear({.in = h, .out = 4 * h, .role = Role::expand});
 //   at::Tensor y = up->forward(x);                       // x: [batch, sequence, h]
 //
-// Shapes in the comments are logical. Thread safety: one rank, one thread.
+// Shapes in the comments are logical; what a layer returns is this rank's part of it. Elementwise functions (activations, the residual
+// sum) may be applied to parts. Thread safety: one rank, one thread.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -22,10 +23,12 @@ enum class Role { expand, contract };
 
 struct LinearOptions {
   int64_t in = 0;
-  int64_t out = 0;
+  int64_t out = 0;  // of all fused projections together
   bool bias = true;
   Role role = Role::expand;
-  int64_t fused = 1;        // independent projections of the same input fused into one weight [fused, out / fused, in] (gate and up: 2)
+  // Independent projections of the same input in one product: the weight is logically [fused, out / fused, in], and a rank's output is
+  // the concatenation of its part of each (gate and up: 2, see functional::swiglu). Role::expand only.
+  int64_t fused = 1;
   double init_std = 0.02;
 };
 
@@ -33,20 +36,22 @@ struct NormOptions {
   enum class Kind { layer, rms } kind = Kind::layer;
   int64_t size = 0;
   double eps = 1e-5;
-  bool bias = true;         // layer norm only
+  bool bias = true;  // layer norm only
 };
 
 struct EmbeddingOptions {
-  int64_t num_embeddings = 0;   // padded inside where a mode needs it
+  int64_t num_embeddings = 0;  // padded inside where a mode needs it
   int64_t size = 0;
   double init_std = 0.02;
 };
 
 // Inverse frequencies of rotary embedding (head_dim / 2 values, fp64), scaling already applied.
 struct RotaryOptions {
-  std::vector<double> inverse_frequencies;
+  std::vector<double> inverse_frequencies = {};
 };
 
+// Weights, logically: qkv [3, heads, head_dim, hidden] (fused_qkv) or query [heads, head_dim, hidden] and
+// key_value [2, kv_heads, head_dim, hidden]; out [hidden, heads, head_dim]. Biases without the last dim, out's [hidden].
 struct AttentionOptions {
   int64_t hidden = 0;
   int64_t num_heads = 0;
@@ -55,24 +60,43 @@ struct AttentionOptions {
   bool qkv_bias = true;
   bool out_bias = true;
   bool causal = true;
-  bool fused_qkv = false;       // one weight [3, heads, head_dim, hidden] (needs num_kv_heads == num_heads), else query and key_value
-  double dropout = 0;           // on the attention probabilities
-  std::optional<RotaryOptions> rotary;
+  bool fused_qkv = false;  // needs num_kv_heads == num_heads
+  double dropout = 0;      // on the attention probabilities
+  std::string site = {};   // unique in the model ("blocks.3.attention"): key of that dropout
+  std::optional<RotaryOptions> rotary = {};
   double init_std = 0.02;
   double out_init_std = 0.02;
 };
 
-// Keys and values of one attention layer, for generation. Local heads only.
+// Keys and values of one attention layer, for generation. Local heads only; allocated by the layer at first use.
 struct KeyValueCache {
-  at::Tensor key;               // [batch, kv_heads, capacity, head_dim]
-  at::Tensor value;
-  int64_t length = 0;           // filled so far
+  int64_t capacity = 0;  // positions
+  int64_t length = 0;    // filled so far
+  at::Tensor key = {};   // [batch, kv_heads, capacity, head_dim]
+  at::Tensor value = {};
 };
 
 // What a pass needs besides the hidden states.
 struct AttentionContext {
-  at::Tensor key_mask;          // undefined, or bool [batch, keys]: false keys are invisible (padding)
-  KeyValueCache* cache = nullptr;  // generation: append the new keys, attend to all
+  at::Tensor key_mask = {};  // undefined, or bool [batch, keys]: false keys are invisible (padding)
+  KeyValueCache* cache =
+      nullptr;  // generation: x starts at position cache->length; its keys are appended, all are attended to
+};
+
+// The norm, also fused with the residual sum before it.
+class NormLayer : public UnaryLayer {
+ public:
+  struct Added {
+    at::Tensor sum;     // x + residual
+    at::Tensor normed;  // norm of it
+  };
+  virtual Added add(const at::Tensor& x, const at::Tensor& residual) = 0;
+};
+
+// x: [batch, sequence, size] whose first position is number `offset` -> x + table[offset ..].
+class PositionLayer : public Layer {
+ public:
+  virtual at::Tensor forward(const at::Tensor& x, int64_t offset) = 0;
 };
 
 class AttentionLayer : public Layer {
@@ -85,15 +109,20 @@ struct HeadOptions {
   int64_t hidden = 0;
   int64_t vocab_size = 0;
   double init_std = 0.02;
-  std::shared_ptr<UnaryLayer> tied_embedding;  // share its weight; null: own weight
+  std::shared_ptr<UnaryLayer> tied_embedding = {};  // share its weight; null: own weight
 };
 
-// Language-model head: logits, or the loss without ever forming them all.
+// Language-model head: logits, or the loss without ever forming them all. Labels are aligned: labels[b, t] is the target of x[b, t]
+// (the next token); int64, -100 = no target.
 class HeadLayer : public Layer {
  public:
-  virtual at::Tensor logits(const at::Tensor& x) = 0;  // [b, s, hidden] -> [b, s, vocab], gathered, padding removed
-  // sum over targets of -log p(label) / num_targets, 0-d. labels: [b, s] int64, -100 = ignored. num_targets: over the global batch.
+  // [b, s, hidden] -> [b, s, vocab], in the dtype of x, gathered on all ranks of a data-parallel replica, padding removed.
+  virtual at::Tensor logits(const at::Tensor& x) = 0;
+  // sum over targets of -log p(label) / num_targets, 0-d, fp32 or wider. num_targets: over the global batch, so that the losses (and
+  // gradients) of data-parallel ranks and microbatches add up.
   virtual at::Tensor loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) = 0;
+  // log p(label) per token, 0 where there is no target: [b, s]. No gradient.
+  virtual at::Tensor log_probs(const at::Tensor& x, const at::Tensor& labels) = 0;
 };
 
 class LayerFactory {
@@ -101,16 +130,17 @@ class LayerFactory {
   virtual ~LayerFactory() = default;
 
   virtual std::shared_ptr<UnaryLayer> linear(const LinearOptions& options) = 0;
-  virtual std::shared_ptr<UnaryLayer> norm(const NormOptions& options) = 0;
-  virtual std::shared_ptr<UnaryLayer> embedding(const EmbeddingOptions& options) = 0;           // ids [b, s] -> [b, s, size]
-  virtual std::shared_ptr<UnaryLayer> learned_positions(const EmbeddingOptions& options) = 0;   // x -> x + table[offset + position]
+  virtual std::shared_ptr<NormLayer> norm(const NormOptions& options) = 0;
+  virtual std::shared_ptr<UnaryLayer> embedding(
+      const EmbeddingOptions& options) = 0;  // int64 ids [b, s] -> [b, s, size]
+  virtual std::shared_ptr<PositionLayer> learned_positions(const EmbeddingOptions& options) = 0;
   virtual std::shared_ptr<AttentionLayer> attention(const AttentionOptions& options) = 0;
   virtual std::shared_ptr<HeadLayer> head(const HeadOptions& options) = 0;
-  // Dropout on the residual stream; `site` must be unique in the model ("blocks.3.mlp").
+  // Dropout on the residual stream; `site` must be unique in the model ("blocks.3.mlp"). p = 0: the identity.
   virtual std::shared_ptr<UnaryLayer> dropout(double p, const std::string& site) = 0;
 
   virtual const comm::Mesh& mesh() const = 0;
-  virtual StepState& state() = 0;
+  virtual std::shared_ptr<StepState> state() const = 0;  // shared with every layer made here
 };
 
 }  // namespace colossal::nn

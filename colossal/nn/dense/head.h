@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Language-model head on one device: logits, or the loss in chunks of tokens.
+//
+//   at::Tensor loss = head->loss(x, labels, num_targets);   // 0-d
+//
+// Thread safety: one rank, one thread.
+#pragma once
+#include "colossal/nn/dense/context.h"
+#include "colossal/nn/layer_factory.h"
+
+namespace colossal::nn {
+
+class DenseHead final : public HeadLayer {
+ public:
+  DenseHead(DenseContextPtr context, const HeadOptions& options);
+  at::Tensor logits(const at::Tensor& x) override;
+  at::Tensor loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) override;
+  at::Tensor log_probs(const at::Tensor& x, const at::Tensor& labels) override;
+
+ private:
+  at::Tensor weight_;
+};
+
+}  // namespace colossal::nn
