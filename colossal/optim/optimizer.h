@@ -34,12 +34,13 @@ struct OptimizerOptions {
 
 struct StepOptions {
   double learning_rate = 0;
-  double gradient_scale = 1;   // every gradient is multiplied by this first: clipping and loss scale in the same pass
+  double gradient_scale =
+      1;  // every gradient is multiplied by this first: clipping and loss scale in the same pass
 };
 
 // One tensor of optimizer state, as a checkpoint stores it.
 struct StateTensor {
-  std::string name;            // "exp_avg.blocks.0.norm.weight"
+  std::string name;  // "exp_avg.blocks.0.norm.weight"
   at::Tensor local;
   tensor::Layout layout;
 };
@@ -69,7 +70,7 @@ class Optimizer {
 };
 
 // ConfigError for an unknown name (with the nearest) or options that the optimizer does not know.
-std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, std::vector<nn::Parameter> parameters,
-                                          const comm::Mesh& mesh);
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options,
+                                          std::vector<nn::Parameter> parameters, const comm::Mesh& mesh);
 
 }  // namespace colossal::optim
