@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/models/family.h"
+
+#include "colossal/base/error.h"
+#include "colossal/base/text.h"
+#include "colossal/models/gpt/gpt.h"
+#include "colossal/models/llama/llama.h"
+
+namespace colossal::models {
+namespace {
+
+std::string hint(const std::string& word, const std::vector<std::string>& allowed) {
+  const auto near = did_you_mean(word, allowed);
+  return fmt::format("Allowed: {}.{}", join(allowed, ", "),
+                     near ? fmt::format(" Did you mean \"{}\"?", *near) : "");
+}
+
+}  // namespace
+
+const std::vector<Family>& families() {
+  static const std::vector<Family> all = {gpt_family(), llama_family(), qwen2_family()};
+  return all;
+}
+
+const Family& family(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Family& candidate : families()) {
+    if (candidate.name == name) return candidate;
+    names.push_back(candidate.name);
+  }
+  throw ConfigError(fmt::format("model.family = \"{}\" is unknown. {}", name, hint(name, names)));
+}
+
+const Family& foreign_family(const std::string& model_type, const std::string& where) {
+  std::vector<std::string> types;
+  for (const Family& candidate : families()) {
+    if (candidate.foreign_type == model_type) return candidate;
+    types.push_back(candidate.foreign_type);
+  }
+  throw ConfigError(
+      fmt::format("{}: model_type = \"{}\" is unknown. {}", where, model_type, hint(model_type, types)));
+}
+
+std::vector<std::string> preset_names() {
+  std::vector<std::string> names;
+  for (const Family& each : families()) {
+    for (const Preset& preset : each.presets) names.push_back(preset.name);
+  }
+  return names;
+}
+
+ModelConfig preset(const std::string& name) {
+  for (const Family& each : families()) {
+    for (const Preset& preset : each.presets) {
+      if (preset.name == name) return preset.config;
+    }
+  }
+  throw ConfigError(fmt::format("model.preset = \"{}\" is unknown. {}", name, hint(name, preset_names())));
+}
+
+ModelConfig complete(const ModelConfig& config) {
+  ModelConfig full = family(config.family).complete(config);
+  if (full.num_kv_heads == 0) full.num_kv_heads = full.num_heads;
+  std::vector<std::string> found;
+  if (full.head_dim == 0 && full.num_heads > 0) {
+    full.head_dim = full.hidden_size / full.num_heads;
+    if (full.hidden_size % full.num_heads != 0) {
+      found.push_back(fmt::format(
+          "model.num_heads = {} does not divide model.hidden_size = {}. Nearest hidden sizes: {}, {}.",
+          full.num_heads, full.hidden_size, full.num_heads * full.head_dim,
+          full.num_heads * (full.head_dim + 1)));
+    }
+  }
+  if (found.empty()) found = problems(full);
+  if (family(full.family).rotary && full.head_dim % 2 != 0) {
+    found.push_back(
+        fmt::format("model.head_dim = {} is odd. Allowed: even sizes (rotary embedding).", full.head_dim));
+  }
+  if (!found.empty()) throw ConfigError(found);
+  return full;
+}
+
+std::shared_ptr<LanguageModel> build(const ModelConfig& config, nn::LayerFactory& make) {
+  const ModelConfig full = complete(config);
+  return family(full.family).build(full, make);
+}
+
+ParameterCount count_parameters(const ModelConfig& config) {
+  const ModelConfig full = complete(config);
+  return family(full.family).count(full);
+}
+
+double training_flops_per_token(const ModelConfig& config, int64_t sequence_length) {
+  const ModelConfig full = complete(config);
+  const double attention =
+      12.0 * static_cast<double>(full.num_layers * full.num_heads * full.head_dim * sequence_length);
+  return 6.0 * static_cast<double>(family(full.family).count(full).matmul) + attention;
+}
+
+}  // namespace colossal::models

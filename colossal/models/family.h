@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// The families of models that there are: how each is built, counted, named by others, and its well-known sizes.
+//
+//   ModelConfig config = complete(preset("llama3-8b"));
+//   std::shared_ptr<LanguageModel> model = build(config, make);
+//
+// Thread-safe: pure functions over constants.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "colossal/base/json.h"
+#include "colossal/models/foreign_weights.h"
+#include "colossal/models/language_model.h"
+#include "colossal/models/model_config.h"
+#include "colossal/nn/layer_factory.h"
+
+namespace colossal::models {
+
+struct Preset {
+  std::string name = {};
+  ModelConfig config = {};
+};
+
+// Numbers of parameters, each tied one once.
+struct ParameterCount {
+  int64_t total = 0;
+  int64_t matmul =
+      0;  // weights that every token is multiplied with: the head counts, embedding look-ups do not
+};
+
+struct Family {
+  std::string name = {};          // model.family
+  std::string summary = {};       // one line for help and docs
+  std::string foreign_type = {};  // model_type in config.json of Hugging Face
+  bool rotary = false;            // positions by rotation: head_dim must be even
+  std::vector<Preset> presets = {};
+  ModelConfig (*complete)(ModelConfig) = nullptr;  // zeros replaced by the family's rules
+  std::shared_ptr<LanguageModel> (*build)(const ModelConfig&, nn::LayerFactory&) = nullptr;
+  ParameterCount (*count)(const ModelConfig&) = nullptr;
+  // config.json in both of its spellings; `where` begins the messages of the ConfigError.
+  ModelConfig (*from_foreign)(const Json& json, const std::string& where) = nullptr;
+  Json (*to_foreign)(const ModelConfig&) = nullptr;
+  ForeignWeights (*foreign_weights)(const ModelConfig&) = nullptr;
+};
+
+const std::vector<Family>& families();
+// By name; ConfigError lists the families and the nearest.
+const Family& family(const std::string& name);
+// By model_type of a config.json; ConfigError likewise.
+const Family& foreign_family(const std::string& model_type, const std::string& where);
+
+std::vector<std::string> preset_names();
+// ConfigError lists the presets and the nearest.
+ModelConfig preset(const std::string& name);
+
+// Fills in what is 0 by the family's rules and checks the result: ConfigError with all problems.
+ModelConfig complete(const ModelConfig& config);
+
+// A fresh model, parameters uninitialised (nn::initialize or a checkpoint fills them). `config` may hold zeros.
+std::shared_ptr<LanguageModel> build(const ModelConfig& config, nn::LayerFactory& make);
+
+ParameterCount count_parameters(const ModelConfig& config);
+// Multiply-adds of forward and backward, each counted as 2: 6 per matmul parameter, and 12 * layers * heads * head_dim * sequence for
+// the attention scores and their use (the causal half is not subtracted), Megatron's and PaLM's convention.
+double training_flops_per_token(const ModelConfig& config, int64_t sequence_length);
+
+}  // namespace colossal::models

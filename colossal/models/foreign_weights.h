@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the tensors of a foreign checkpoint lie within our parameters.
+//
+//   // Rows of the query in our fused [3, heads, head_dim, hidden] are "q_proj.weight" [heads * head_dim, hidden]:
+//   weights.add({.name = "q_proj.weight", .shape = {h, h}, .parameter = "blocks.0.attention.qkv.weight", .part = 0});
+//
+// Thread-safe: values.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace colossal::models {
+
+// One tensor of the file: a parameter, or one part of it along its first logical dim.
+struct ForeignTensor {
+  std::string name = {};
+  std::vector<int64_t> shape =
+      {};  // in the file; fewer rows than the parameter where that is padded (vocabulary)
+  std::string parameter = {};
+  int64_t part = -1;  // index along dim 0 of the logical shape, -1: all of it
+  // Logical dims of the part, rotated left by this many, are the order in the file (then flattened to `shape`). 0: the same order.
+  // A transposed [in, out] of our [out, in] is 1; GPT-2's fused [in, 3 * heads * head_dim] of our [3, heads, head_dim, in] is 3.
+  int64_t rotation = 0;
+};
+
+struct ForeignWeights {
+  std::vector<ForeignTensor> tensors = {};
+  std::string optional_prefix = {};  // some files leave it out of all names ("transformer.")
+  // Endings of names that files may hold and that carry nothing ("attn.bias", a causal mask of old GPT-2 files).
+  std::vector<std::string> ignored_endings = {};
+  // Names that repeat a tensor that is already there (a tied head): accepted when the bytes are the same.
+  std::vector<std::pair<std::string, std::string>> repeated = {};
+};
+
+}  // namespace colossal::models
