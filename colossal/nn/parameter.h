@@ -22,19 +22,20 @@ namespace colossal::nn {
 
 // How the logical tensor starts. Drawn by global element index, keyed by the parameter's name.
 struct Init {
-  enum class Kind { zeros, ones, normal, uniform } kind = Kind::zeros;
+  enum class Kind { zeros, ones, normal, uniform, keep } kind = Kind::zeros;
   double scale = 0;  // standard deviation, or half width
   static Init zeros() { return {Kind::zeros, 0}; }
   static Init ones() { return {Kind::ones, 0}; }
   static Init normal(double stddev) { return {Kind::normal, stddev}; }
   static Init uniform(double half_width) { return {Kind::uniform, half_width}; }
+  static Init keep() { return {Kind::keep, 0}; }  // as its own constructor left it: modules that are not ours
 };
 
 // What a layer says of one of its parameters when it registers it.
 struct ParameterSpec {
   tensor::Layout layout;    // logical shape on the mesh. The local tensor may have another shape with the same elements in the same
                             // order: a fused q/k/v weight is logically [3, heads, head_dim, in], locally a matrix [3 * .., in].
-  Init init;
+  Init init = {};
   bool decay = true;        // weight decay applies (false for biases and norm weights)
   comm::Axes sum_axes = {}; // non-data axes over which the local gradient is a partial sum and must be reduced before the step
 };
@@ -47,7 +48,8 @@ struct Parameter {
 };
 
 // All parameters of a module in registration order, each tied tensor once (under its first name). Layers derived from nn::Layer tell
-// their specs; parameters of any other torch module count as replicated on the whole mesh (decay where ndim >= 2).
+// their specs; parameters of any other torch module count as replicated on the whole mesh (decay where ndim >= 2) and keep the
+// values they have (the caller broadcasts them).
 std::vector<Parameter> parameters(const torch::nn::Module& module, const comm::Mesh& mesh);
 
 // Fills the local tensors from (seed, name): the same logical values in every layout.

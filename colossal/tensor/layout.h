@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// How one logical tensor lies on a mesh: for each dim the ordered axes that shard it, and the axes over which it is a partial sum.
+// How one logical tensor lies on a mesh: for each dim the ordered axes that shard it, and the axes over which
+// it is a partial sum.
 //
 //   Layout w({768, 3072}, mesh_shape, {{}, {"tensor"}});       // columns over "tensor"
 //   w.local_shape();                                           // {768, 768} on tensor = 4
 //   w.slice(rank);                                             // offset and size of every dim
 //
-// Several axes on one dim split it outermost first (JAX's PartitionSpec). Axes not named hold replicas. Every sharded dim
-// divides by the product of its axes; padding is the business of whoever chooses the logical shape.
-// Thread-safe: an immutable value; no communication, works for any mesh size.
+// Several axes on one dim split it outermost first (JAX's PartitionSpec). Axes not named hold replicas. Every
+// sharded dim divides by the product of its axes; padding is the business of whoever chooses the logical
+// shape. Thread-safe: an immutable value; no communication, works for any mesh size.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -41,14 +42,16 @@ class Layout {
   const Axes& partial() const { return partial_; }
 
   Shape local_shape() const;  // the same on every rank
+  int64_t numel() const;      // of the logical tensor
   int64_t local_numel() const;
   Slice slice(int rank) const;
-  bool is_sharded() const;                      // over any axis of size > 1
+  bool is_sharded() const;                                 // over any axis of size > 1
   bool is_replicated_over(const std::string& axis) const;  // neither sharded nor partial there
   Axes replicated_axes() const;
-  Axes sharded_axes() const;
-  int num_replicas() const;  // product of the replicated axes
-  // One replica of every shard is the owner (coordinate 0 on all replicated axes): it writes checkpoints, counts in norms.
+  Axes sharded_axes() const;  // in mesh order
+  int num_replicas() const;   // product of the replicated axes
+  // One replica of every shard is the owner (coordinate 0 on all replicated axes): it writes checkpoints,
+  // counts in norms.
   bool is_owner(int rank) const;
 
   Layout with_partial(Axes partial) const;

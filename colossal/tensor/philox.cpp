@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/tensor/philox.h"
+
+#include <bit>
+#include <cmath>
+#include <numbers>
+
+#include "colossal/tensor/cpu_clones.h"
+
+namespace colossal::tensor {
+namespace {
+
+constexpr int kLanes = 16;
+constexpr uint32_t kMul0 = 0xD2511F53,
+                   kMul1 = 0xCD9E8D57;  // multipliers and key increments of the paper, table 2
+constexpr uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
+
+// Sixteen consecutive blocks, word by word: out[16 w + j] is word w of block first_block + j (first_block %
+// 16 == 0).
+[[gnu::always_inline]] inline void sixteen_blocks(uint64_t seed, uint64_t stream, uint64_t first_block,
+                                                  uint32_t* out) {
+  uint32_t c0[kLanes], c1[kLanes], c2[kLanes], c3[kLanes];
+#pragma omp simd
+  for (int j = 0; j < kLanes; ++j) {
+    c0[j] = static_cast<uint32_t>(first_block) + j;
+    c1[j] = static_cast<uint32_t>(first_block >> 32);
+    c2[j] = static_cast<uint32_t>(stream);
+    c3[j] = static_cast<uint32_t>(stream >> 32);
+  }
+  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
+  for (int round = 0; round < 10; ++round, k0 += kWeyl0, k1 += kWeyl1) {
+#pragma omp simd
+    for (int j = 0; j < kLanes; ++j) {
+      const uint64_t p0 = static_cast<uint64_t>(c0[j]) * kMul0, p1 = static_cast<uint64_t>(c2[j]) * kMul1;
+      c0[j] = static_cast<uint32_t>(p1 >> 32) ^ c1[j] ^ k0;
+      c2[j] = static_cast<uint32_t>(p0 >> 32) ^ c3[j] ^ k1;
+      c1[j] = static_cast<uint32_t>(p1);
+      c3[j] = static_cast<uint32_t>(p0);
+    }
+  }
+#pragma omp simd
+  for (int j = 0; j < kLanes; ++j) {
+    out[j] = c0[j];
+    out[kLanes + j] = c1[j];
+    out[2 * kLanes + j] = c2[j];
+    out[3 * kLanes + j] = c3[j];
+  }
+}
+
+// Exact for every uint32; through the signed conversion, which all instruction sets have.
+[[gnu::always_inline]] inline double to_double(uint32_t w) {
+  return static_cast<double>(static_cast<int32_t>(w ^ 0x80000000u)) + 2147483648.0;
+}
+
+// Natural logarithm for normal positive x, about 1 ulp: x = 2^e m with m in [1/sqrt 2, sqrt 2), log m = 2
+// atanh((m-1)/(m+1)).
+[[gnu::always_inline]] inline double log_of(double x) {
+  const uint64_t bits = std::bit_cast<uint64_t>(x);
+  // Adding the distance from sqrt(1/2) to 1 carries into the exponent exactly when the mantissa is above
+  // sqrt 2.
+  const uint64_t shifted = bits + (0x3ff0000000000000u - 0x3fe6a09e667f3bcdu);
+  const int32_t exponent = static_cast<int32_t>(shifted >> 52) - 1023;
+  const double m = std::bit_cast<double>((shifted & 0x000fffffffffffffu) + 0x3fe6a09e667f3bcdu);
+  const double f = (m - 1) / (m + 1), s = f * f;
+  double p = 1.0 / 21;
+  p = p * s + 1.0 / 19;
+  p = p * s + 1.0 / 17;
+  p = p * s + 1.0 / 15;
+  p = p * s + 1.0 / 13;
+  p = p * s + 1.0 / 11;
+  p = p * s + 1.0 / 9;
+  p = p * s + 1.0 / 7;
+  p = p * s + 1.0 / 5;
+  p = p * s + 1.0 / 3;
+  return exponent * std::numbers::ln2 + 2 * (f + f * s * p);
+}
+
+// Sine and cosine of t in [-pi/4, pi/4] by their series.
+[[gnu::always_inline]] inline double sin_of(double t) {
+  const double s = t * t;
+  double p = 1.0 / 355687428096000;
+  p = p * s - 1.0 / 1307674368000;
+  p = p * s + 1.0 / 6227020800;
+  p = p * s - 1.0 / 39916800;
+  p = p * s + 1.0 / 362880;
+  p = p * s - 1.0 / 5040;
+  p = p * s + 1.0 / 120;
+  p = p * s - 1.0 / 6;
+  return t + t * s * p;
+}
+
+[[gnu::always_inline]] inline double cos_of(double t) {
+  const double s = t * t;
+  double p = -1.0 / 6402373705728000;
+  p = p * s + 1.0 / 20922789888000;
+  p = p * s - 1.0 / 87178291200;
+  p = p * s + 1.0 / 479001600;
+  p = p * s - 1.0 / 3628800;
+  p = p * s + 1.0 / 40320;
+  p = p * s - 1.0 / 720;
+  p = p * s + 1.0 / 24;
+  p = p * s - 1.0 / 2;
+  return 1 + s * p;
+}
+
+// Two normal values from two words (Box and Muller 1958).
+[[gnu::always_inline]] inline void box_muller(uint32_t w0, uint32_t w1, double& a, double& b) {
+  const double radius = __builtin_sqrt(-2 * log_of((to_double(w0) + 0.5) * 0x1p-32));
+  // The angle is a quadrant (two top bits) and the rest, taken from the middle of the quadrant.
+  const double t = (to_double(w1 & 0x3fffffff) * 0x1p-30 - 0.5) * (std::numbers::pi / 2);
+  const double s = sin_of(t), c = cos_of(t);
+  const double x = (c - s) * (std::numbers::sqrt2 / 2), y = (c + s) * (std::numbers::sqrt2 / 2);
+  const uint64_t turn = 0 - static_cast<uint64_t>(w1 >> 30 & 1);  // all ones in the quadrants 1 and 3
+  const uint64_t sign = static_cast<uint64_t>(w1 & 0x80000000u)
+                        << 32;  // quadrants 2 and 3 are 0 and 1 negated
+  const uint64_t bx = std::bit_cast<uint64_t>(x), by = std::bit_cast<uint64_t>(y);
+  const uint64_t minus_y = by ^ 0x8000000000000000u;
+  a = radius * std::bit_cast<double>(((bx & ~turn) | (minus_y & turn)) ^ sign);
+  b = radius * std::bit_cast<double>(((by & ~turn) | (bx & turn)) ^ sign);
+}
+
+}  // namespace
+
+std::array<uint32_t, 4> philox(std::array<uint32_t, 4> c, std::array<uint32_t, 2> k) {
+  for (int round = 0; round < 10; ++round, k[0] += kWeyl0, k[1] += kWeyl1) {
+    const uint64_t p0 = static_cast<uint64_t>(c[0]) * kMul0, p1 = static_cast<uint64_t>(c[2]) * kMul1;
+    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k[0], static_cast<uint32_t>(p1),
+         static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k[1], static_cast<uint32_t>(p0)};
+  }
+  return c;
+}
+
+COLOSSAL_CPU_CLONES
+void random_words(uint64_t seed, uint64_t stream, int64_t first_tile, int64_t num_tiles, uint32_t* out) {
+  for (int64_t t = 0; t < num_tiles; ++t) {
+    sixteen_blocks(seed, stream, static_cast<uint64_t>(first_tile + t) * kLanes, out + t * kTile);
+  }
+}
+
+COLOSSAL_CPU_CLONES
+void random_normals(uint64_t seed, uint64_t stream, int64_t first_tile, int64_t num_tiles, double* out) {
+  uint32_t words[kTile];
+  for (int64_t t = 0; t < num_tiles; ++t) {
+    sixteen_blocks(seed, stream, static_cast<uint64_t>(first_tile + t) * kLanes, words);
+    double* tile = out + t * kTile;
+    for (int half = 0; half < kTile; half += 2 * kLanes) {
+#pragma omp simd
+      for (int j = half; j < half + kLanes; ++j) {
+        box_muller(words[j], words[j + kLanes], tile[j], tile[j + kLanes]);
+      }
+    }
+  }
+}
+
+}  // namespace colossal::tensor
