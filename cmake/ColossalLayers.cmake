@@ -20,6 +20,9 @@ function(colossal_layer name)
     target_link_libraries(colossal_${name} PUBLIC colossal_torch)
     colossal_use_pch(colossal_${name})
   endif()
+  if(name STREQUAL comm)   # the wheel has Gloo inside but not its headers
+    target_include_directories(colossal_comm SYSTEM PRIVATE ${PROJECT_SOURCE_DIR}/colossal/comm/backends/gloo/shim)
+  endif()
   set_property(GLOBAL APPEND PROPERTY COLOSSAL_LAYERS ${name})
 endfunction()
 

@@ -3,7 +3,8 @@
 //
 //   at::Tensor y = copy_to(x, tensor_group);     // identity forward, all_reduce backward
 //
-// All take any dtype and group; a group of one is the identity in both directions.
+// Shapes and errors are those of the collectives. A group of one is the identity in both directions. Each is
+// a linear map and its backward is the adjoint map, itself differentiable. Thread safety: as collectives.h.
 #pragma once
 #include <ATen/core/Tensor.h>
 

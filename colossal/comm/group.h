@@ -26,6 +26,7 @@ class Group {
   const std::vector<int>& ranks() const;  // world ranks by index
   const std::string& name() const;        // "data", "data+row", "world"
   State& state() const { return *state_; }
+  const std::shared_ptr<State>& shared_state() const { return state_; }
 
  private:
   std::shared_ptr<State> state_;

@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,10 +22,10 @@ namespace colossal::comm {
 struct RecorderEntry {
   uint64_t sequence = 0;        // per rank, counts from 1
   uint64_t group_sequence = 0;  // per group: equal on all members for the same collective
-  std::string op;               // "all_reduce"
+  std::string_view op;          // "all_reduce"; a literal
   std::string group;            // axes, "data" or "data+row"
   std::vector<int64_t> shape;
-  std::string dtype;
+  std::string_view dtype;  // "float32"; a literal
   int64_t bytes_sent = 0;  // by this rank, from the volume formula of the op
   std::chrono::steady_clock::time_point started;
   double seconds = -1;        // issue to completion; -1: not finished
@@ -48,14 +49,15 @@ class Recorder {
   Total total() const;                                                  // over everything
   std::vector<RecorderEntry> entries() const;                           // oldest first
   Json dump() const;
-  void reset();
+  void reset();  // forgets entries and totals; sequence numbers go on
 
  private:
   mutable std::mutex mutex_;
   size_t capacity_;
   uint64_t next_ = 1;
-  std::vector<RecorderEntry> ring_;
-  std::map<std::pair<std::string, std::string>, Total> totals_;
+  uint64_t first_ = 1;               // oldest since the last reset()
+  std::vector<RecorderEntry> ring_;  // empty, or `capacity` slots: entry of sequence s at s % capacity
+  std::map<std::pair<std::string, std::string_view>, Total> totals_;  // key: (group, op)
 };
 
 }  // namespace colossal::comm

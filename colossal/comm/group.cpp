@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/comm/group.h"
+
+#include "colossal/comm/group_state.h"
+
+namespace colossal::comm {
+
+Group::Group() = default;
+
+int Group::size() const { return state_ == nullptr ? 1 : static_cast<int>(state_->ranks.size()); }
+
+int Group::index() const { return state_ == nullptr ? 0 : state_->index; }
+
+const std::vector<int>& Group::ranks() const {
+  static const std::vector<int> kSelf = {0};
+  return state_ == nullptr ? kSelf : state_->ranks;
+}
+
+const std::string& Group::name() const {
+  static const std::string kSelf = "self";
+  return state_ == nullptr ? kSelf : state_->name;
+}
+
+void Group::State::fail(const std::string& cause) noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    if (!failed()) {
+      cause_ = cause;
+      failed_.store(true, std::memory_order_release);
+    }
+  }
+  if (backend != nullptr) backend->abort();
+}
+
+std::string Group::State::cause() const {
+  std::lock_guard lock(mutex_);
+  return cause_;
+}
+
+}  // namespace colossal::comm
