@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/comm/checks.h"
 
+#include <fmt/ranges.h>
+
 #include "colossal/base/error.h"
 #include "colossal/comm/group_state.h"
 

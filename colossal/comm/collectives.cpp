@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/comm/collectives.h"
 
+#include <fmt/ranges.h>
+
 #include <numeric>
 
 #include "colossal/base/error.h"

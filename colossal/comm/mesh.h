@@ -7,6 +7,7 @@
 //
 // A cheap handle, copied freely. Thread safety: one thread at a time.
 #pragma once
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ class Mesh {
   // Group().
   Group group(const std::string& axis) const { return group(Axes{axis}); }
   Group group(const Axes& axes) const;
+  Group group(std::initializer_list<const char*> axes) const { return group(Axes(axes.begin(), axes.end())); }
   Group all() const;  // every rank of the world
   World& world() const { return *world_; }
 
