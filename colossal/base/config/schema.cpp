@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/base/config/schema.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "colossal/base/config/review.h"
+#include "colossal/base/text.h"
+
+namespace colossal::config {
+namespace {
+
+std::string plain(std::string_view name) {
+  std::string out;
+  for (const char c : name)
+    out += c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return out;
+}
+
+bool is_called(const Field& field, const std::string& name) {
+  return field.name() == name || std::ranges::find(field.also_called, name) != field.also_called.end();
+}
+
+}  // namespace
+
+const Field* Schema::find(std::string_view path) const {
+  const auto found = std::ranges::find(fields, path, &Field::path);
+  return found == fields.end() ? nullptr : &*found;
+}
+
+bool Schema::has_table(std::string_view path) const {
+  return path.empty() || std::ranges::find(tables, path, &TableInfo::path) != tables.end();
+}
+
+bool Schema::has_effect(const Field& field, const void* root) const {
+  if (!field.condition.has_value()) return true;
+  const std::optional<Value> now = find(field.condition->path)->read(root);
+  if (!now.has_value()) return false;
+  const std::string* text = now->get<std::string>();
+  return std::ranges::find(field.condition->values, text != nullptr ? *text : toml_text(*now)) !=
+         field.condition->values.end();
+}
+
+std::optional<std::string> nearest_key(const Schema& schema, std::string_view path) {
+  const size_t dot = path.rfind('.');
+  const std::string section = dot == path.npos ? "" : std::string(path.substr(0, dot));
+  const std::string name = plain(dot == path.npos ? path : path.substr(dot + 1));
+
+  // The right name in this section, then a slip of the finger in it.
+  std::vector<std::string> here;
+  for (const Field& field : schema.fields) {
+    if (field.section() != section) continue;
+    if (is_called(field, name)) return field.path;
+    here.emplace_back(field.name());
+  }
+  if (const auto near = did_you_mean(name, here)) return section + "." + *near;
+
+  // The right name in another section: the section spelled most alike.
+  const Field* best = nullptr;
+  int64_t best_distance = 0;
+  for (const Field& field : schema.fields) {
+    if (!is_called(field, name)) continue;
+    const int64_t distance = edit_distance(section, field.section());
+    if (best == nullptr || distance < best_distance) {
+      best = &field;
+      best_distance = distance;
+    }
+  }
+  if (best != nullptr) return best->path;
+
+  std::vector<std::string> all;
+  for (const Field& field : schema.fields) all.push_back(field.path);
+  return did_you_mean(std::string(path), all);
+}
+
+}  // namespace colossal::config

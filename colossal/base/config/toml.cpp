@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/base/config/toml.h"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "colossal/base/error.h"
+#include "colossal/base/text.h"
+
+namespace colossal::config {
+namespace {
+
+Value convert(const toml::node& node, const std::string& name) {
+  Value value;
+  value.origin = {name, static_cast<int64_t>(node.source().begin.line)};
+  if (const auto* table = node.as_table()) {
+    Table result;
+    for (const auto& [key, child] : *table) {
+      Value converted = convert(child, name);
+      // A key counts as standing where its name stands: the value of a list may begin lines below.
+      if (key.source().begin.line > 0) converted.origin.line = static_cast<int64_t>(key.source().begin.line);
+      result.emplace_back(std::string(key.str()), std::move(converted));
+    }
+    std::stable_sort(result.begin(), result.end(), [](const auto& a, const auto& b) {
+      return a.second.origin.line < b.second.origin.line;  // toml++ sorts by name
+    });
+    value.data = std::move(result);
+  } else if (const auto* array = node.as_array()) {
+    List list;
+    for (const auto& child : *array) list.push_back(convert(child, name));
+    value.data = std::move(list);
+  } else if (const auto* text = node.as_string()) {
+    value.data = text->get();
+  } else if (const auto* integer = node.as_integer()) {
+    value.data = integer->get();
+  } else if (const auto* number = node.as_floating_point()) {
+    value.data = number->get();
+  } else if (const auto* boolean = node.as_boolean()) {
+    value.data = boolean->get();
+  } else {  // dates and times: no key takes one, their text does for the message
+    std::ostringstream out;
+    if (const auto* date = node.as_date()) out << *date;
+    if (const auto* time = node.as_time()) out << *time;
+    if (const auto* moment = node.as_date_time()) out << *moment;
+    value.data = out.str();
+  }
+  return value;
+}
+
+bool is_key_path(std::string_view path) {
+  return !path.empty() && path.find_first_not_of(
+                              "abcdefghijklmnopqrstuvwxyz"
+                              "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == path.npos;
+}
+
+}  // namespace
+
+Value parse_toml(std::string_view text, const std::string& name) {
+  try {
+    return convert(toml::parse(text, name), name);
+  } catch (const toml::parse_error& error) {
+    throw ConfigError(
+        fmt::format("{}:{}: not valid TOML: {}.", name, error.source().begin.line, error.description()));
+  }
+}
+
+Override parse_override(std::string_view argument) {
+  const size_t equals = argument.find('=');
+  const std::string path(trim(argument.substr(0, equals)));
+  if (equals == std::string_view::npos || !is_key_path(path)) {
+    throw ConfigError(
+        fmt::format("--set {}: not of the form section.key=value. Write for example "
+                    "--set train.steps=100.",
+                    argument));
+  }
+  const std::string raw(trim(argument.substr(equals + 1)));
+  Override result{path, {}};
+  result.value.data = raw;
+  if (raw.find('\n') == std::string::npos) {
+    try {
+      const toml::table table = toml::parse("x = " + raw);
+      result.value = convert(*table.get("x"), "");
+    } catch (const toml::parse_error&) {
+      // not TOML: plain text
+    }
+  }
+  result.value.origin = {"--set " + path, 0};
+  result.value.raw = raw;
+  return result;
+}
+
+}  // namespace colossal::config

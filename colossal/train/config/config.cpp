@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/train/config.h"
+
+#include <fmt/format.h>
+
+#include "colossal/base/config/render.h"
+#include "colossal/base/config/review.h"
+#include "colossal/base/config/toml.h"
+#include "colossal/base/error.h"
+#include "colossal/base/file.h"
+#include "colossal/train/config/describe.h"
+
+namespace colossal::train {
+namespace {
+
+// The `--set` arguments; malformed ones become problems like any other.
+void take_overrides(const std::vector<std::string>& overrides, config::Review& review) {
+  for (const std::string& text : overrides) {
+    try {
+      review.take(config::parse_override(text));
+    } catch (const ConfigError& error) {
+      review.problem({"--set " + text, 0}, error.what());
+    }
+  }
+}
+
+}  // namespace
+
+const config::Schema& run_schema() {
+  static const config::Schema kSchema = config::make_schema<RunConfig>([](config::Section<RunConfig>& c) {
+    c.table("run", &RunConfig::run, "The run as a whole.", describe_run);
+    c.table("model", &RunConfig::model,
+            "What is trained. With no key at all: GPT-2 of 6 layers, 384 wide, 6 heads.", describe_model);
+    c.table("data", &RunConfig::data, "What it is trained on.", describe_data);
+    c.table("train", &RunConfig::train, "How long, in which portions, in which precision.", describe_train);
+    c.table("optimizer", &RunConfig::optimizer, "The update rule.", describe_optimizer);
+    c.table("schedule", &RunConfig::schedule, "The learning rate over the steps.", describe_schedule);
+    c.table("parallel", &RunConfig::parallel, "How the ranks share the work.", describe_parallel);
+    c.table("checkpoint", &RunConfig::checkpoint, "What is saved, and when.", describe_checkpoint);
+    c.table("comm", &RunConfig::comm, "How ranks talk.", describe_comm);
+  });
+  return kSchema;
+}
+
+RunConfig parse_run_config(const std::string& text, const std::string& name,
+                           const std::vector<std::string>& overrides, int64_t world_size) {
+  RunConfig c;
+  config::Review review(run_schema(), name);
+  review.take(config::parse_toml(text, name));
+  take_overrides(overrides, review);
+  review.write(&c);
+  infer_family(c, review);
+  review.check_conditions(&c);
+  if (c.run.name.empty()) c.run.name = std::filesystem::path(name).stem().string();
+  if (!review.given("run.output")) c.run.output = "runs/" + c.run.name;
+  if (!c.data.cache) c.data.cache = (std::filesystem::path(c.run.output) / "tokens").string();
+  resolve_model(c, review);
+  resolve_batch(c, review, world_size);
+  resolve_train(c, review);
+  resolve_optimizer(c, review);
+  check_files(c, review);
+  review.finish();
+  c.origins = review.origins();
+  return c;
+}
+
+RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides,
+                          int64_t world_size) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) {
+    const bool folder = std::filesystem::is_directory(path, ignored);
+    throw ConfigError(fmt::format("{}: {}. Name a run file, for example configs/quickstart.toml.",
+                                  path.string(), folder ? "is a folder" : "no such file"));
+  }
+  return parse_run_config(read_file(path), path.string(), overrides, world_size);
+}
+
+std::string run_config_toml(const RunConfig& config, Detail detail) {
+  if (detail == Detail::values) return config::to_toml(run_schema(), &config);
+  return config::to_toml(run_schema(), &config, {.help = true, .origins = config.origins});
+}
+
+std::string run_config_reference() {
+  return "# Configuration of a run\n\n"
+         "`colossal train run.toml` reads one TOML file with the sections below; `--set section.key=value` "
+         "changes single "
+         "keys. `colossal config run.toml` prints the file with everything filled in. Every key has a "
+         "default but "
+         "`data.train`. Relative paths start at the working folder. All problems are reported at once, with "
+         "file and line, "
+         "before any rank starts (exit code 2).\n\n"
+         "This page is generated from the declarations in `colossal/train/config/describe_*.cpp`; "
+         "`colossal config --reference` prints it.\n\n" +
+         config::to_markdown(run_schema());
+}
+
+Json run_config_json_schema() { return config::to_json_schema(run_schema(), "Colossal run configuration"); }
+
+}  // namespace colossal::train

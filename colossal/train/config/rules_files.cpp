@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks that every file and folder that a run names is there, before anything is started.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "colossal/base/text.h"
+#include "colossal/train/config/describe.h"
+
+namespace colossal::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+// " Did you mean "corpus.txt"?": the most similar name in the same folder.
+std::string nearest_file(const fs::path& path) {
+  std::error_code error;
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  std::vector<std::string> names;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end && names.size() < 10000;
+       it.increment(error)) {
+    names.push_back(it->path().filename().string());
+  }
+  const auto near = did_you_mean(path.filename().string(), names);
+  if (!near) return "";
+  return fmt::format(" Did you mean \"{}\"?",
+                     (path.has_parent_path() ? folder / *near : fs::path(*near)).string());
+}
+
+std::string missing_text(const std::string& where, const std::string& file, std::string_view hint) {
+  const fs::path path(file);
+  std::string text = fmt::format("{} = \"{}\" does not exist", where, file);
+  if (path.is_relative()) text += fmt::format(" in {}", fs::current_path().string());
+  const std::string near = nearest_file(path);
+  return text + "." + (near.empty() ? std::string(hint) : near);
+}
+
+// Empty when `file` is readable data.
+std::string data_problem(const std::string& where, const std::string& file) {
+  if (file.find('*') != std::string::npos) return "";  // patterns are expanded by the data layer
+  std::error_code ignored;
+  const fs::path path(file);
+  if (!fs::exists(path, ignored)) return missing_text(where, file, " Write \"synthetic\" for random tokens.");
+  if (access(path.c_str(), R_OK) != 0)
+    return fmt::format("{} = \"{}\" cannot be read: permission denied.", where, file);
+  if (path.extension() == ".bin") {
+    fs::path index = path;
+    index.replace_extension(".idx");
+    if (!fs::exists(index, ignored)) {
+      return fmt::format("{} = \"{}\" has no \"{}\" beside it. Token files come in pairs.", where, file,
+                         index.string());
+    }
+  }
+  return "";
+}
+
+void check_data(const std::string& key, const std::vector<std::string>& files, config::Review& review) {
+  if (files == std::vector<std::string>{"synthetic"}) return;
+  for (size_t i = 0; i < files.size(); ++i) {
+    const std::string where = files.size() == 1 ? key : fmt::format("{}[{}]", key, i);
+    const std::string problem =
+        files[i] == "synthetic"
+            ? fmt::format("{} = \"synthetic\" stands among files. It can only stand alone.", where)
+        : files[i].empty() ? fmt::format("{} = \"\" names no file.", where)
+                           : data_problem(where, files[i]);
+    review.require(problem.empty(), {key}, problem);
+  }
+}
+
+std::string output_problem(const std::string& output) {
+  if (output.empty())
+    return "run.output = \"\" names no folder. Write for example run.output = \"runs/first\".";
+  std::error_code error;
+  fs::path there = fs::absolute(output, error).lexically_normal();
+  while (!fs::exists(there, error) && there.has_relative_path()) there = there.parent_path();
+  if (!fs::is_directory(there, error)) {
+    return fmt::format("run.output = \"{}\" cannot be created: {} is a file, not a folder.", output,
+                       there.string());
+  }
+  if (access(there.c_str(), W_OK) != 0) {
+    return fmt::format("run.output = \"{}\" cannot be written: no permission in {}.", output, there.string());
+  }
+  return "";
+}
+
+std::string tokenizer_problem(const std::string& tokenizer) {
+  std::error_code ignored;
+  if (tokenizer == "bytes") return "";
+  if (!fs::exists(tokenizer, ignored)) {
+    return missing_text("data.tokenizer", tokenizer, " Write \"bytes\" for a tokenizer that needs no file.");
+  }
+  if (fs::is_directory(tokenizer, ignored) && !fs::exists(fs::path(tokenizer) / "tokenizer.json", ignored)) {
+    return fmt::format("data.tokenizer = \"{}\" is a folder without tokenizer.json.", tokenizer);
+  }
+  return "";
+}
+
+std::string load_problem(const std::string& load) {
+  std::error_code ignored;
+  if (!fs::exists(load, ignored)) return missing_text("model.load", load, "");
+  if (!fs::is_directory(load, ignored)) {
+    return fmt::format(
+        "model.load = \"{}\" is a file. Name the folder that holds config.json and the weights.", load);
+  }
+  if (!fs::exists(fs::path(load) / "config.json", ignored) &&
+      !fs::exists(fs::path(load) / "manifest.json", ignored)) {
+    return fmt::format(
+        "model.load = \"{}\" has neither config.json (Hugging Face) nor manifest.json (checkpoint).", load);
+  }
+  return "";
+}
+
+}  // namespace
+
+void check_files(const RunConfig& c, config::Review& review) {
+  review.require(!c.data.train.empty() || !review.given("data.train"), {"data.train"},
+                 "data.train = [] names no file. Write \"synthetic\" for random tokens.");
+  check_data("data.train", c.data.train, review);
+  check_data("data.validation", c.data.validation, review);
+  const auto report = [&](std::string_view key, const std::string& problem) {
+    review.require(problem.empty(), {key}, problem);
+  };
+  report("data.tokenizer", tokenizer_problem(c.data.tokenizer));
+  report("run.output", output_problem(c.run.output));
+  if (c.model.load) report("model.load", load_problem(*c.model.load));
+}
+
+}  // namespace colossal::train
