@@ -69,7 +69,7 @@ struct DataSection {
   int64_t sequence_length = 256;
   std::string text_key = "text";
   bool shuffle = true;
-  int64_t prefetch = 2;
+  int64_t prefetch = 4;
   bool end_of_document = true;
   std::optional<std::string> cache;  // filled: <run.output>/tokens
 

@@ -11,8 +11,8 @@ namespace {
 
 std::string default_text(const Field& field) {
   if (field.is_required) return "required";
-  if (field.fallback.has_value()) return toml_text(*field.fallback);
-  return field.fallback_note.empty() ? "not set" : field.fallback_note;
+  if (!field.fallback_note.empty()) return field.fallback_note;
+  return field.fallback.has_value() ? toml_text(*field.fallback) : "not set";
 }
 
 // "(default 100; at least 1)", as it stands behind the help.
@@ -72,7 +72,8 @@ Json json_field(const Field& field) {
   Json element = json_element(field);
   Json result = field.is_list ? Json{{"anyOf", {element, {{"type", "array"}, {"items", element}}}}} : element;
   result["description"] = field.help;
-  if (field.fallback && !field.is_required) result["default"] = json_of(*field.fallback);
+  if (field.fallback && field.fallback_note.empty() && !field.is_required)
+    result["default"] = json_of(*field.fallback);
   return result;
 }
 
@@ -142,7 +143,7 @@ std::string to_markdown(const Schema& schema) {
         help +=
             fmt::format(" Only with `{}` = {}.", field.condition->path, join(field.condition->values, ", "));
       }
-      const bool code = field.fallback.has_value() && !field.is_required;
+      const bool code = field.fallback.has_value() && field.fallback_note.empty() && !field.is_required;
       out += fmt::format("| `{}` | {} | {} | {} | {} |\n", field.name(), type_text(field),
                          code ? "`" + default_text(field) + "`" : default_text(field), allowed_text(field),
                          markdown_cell(help));

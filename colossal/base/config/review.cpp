@@ -135,7 +135,10 @@ void Review::finish() const {
                       problem.origin.line);
   });
   std::vector<std::string> lines;
-  for (const Problem& problem : sorted) lines.push_back(problem.origin.text() + ": " + problem.text);
+  for (const Problem& problem : sorted) {
+    const std::string place = problem.origin.text();
+    lines.push_back(place.empty() ? problem.text : place + ": " + problem.text);
+  }
   throw ConfigError(std::move(lines));
 }
 

@@ -47,7 +47,7 @@ class Review {
   // A problem of one key, found outside the schema; rules that read this key are skipped from here on.
   void reject(const std::string& path, std::string text);
 
-  // A problem without a key, for example an unreadable file.
+  // A problem without a key; an empty origin when the text says the place itself.
   void problem(const Origin& origin, std::string text);
 
   // Throws ConfigError with all problems: lines of the file in order, then the file, then --set.

@@ -55,22 +55,27 @@ std::optional<std::string> nearest_key(const Schema& schema, std::string_view pa
   }
   if (const auto near = did_you_mean(name, here)) return section + "." + *near;
 
-  // The right name in another section: the section spelled most alike.
-  const Field* best = nullptr;
-  int64_t best_distance = 0;
-  for (const Field& field : schema.fields) {
-    if (!is_called(field, name)) continue;
-    const int64_t distance = edit_distance(section, field.section());
-    if (best == nullptr || distance < best_distance) {
-      best = &field;
-      best_distance = distance;
+  // In another section: the right name, else a slip in it; of several, the one whose path is spelled most alike.
+  const auto best = [&](auto matches) {
+    const Field* found = nullptr;
+    int64_t least = 0;
+    for (const Field& field : schema.fields) {
+      if (!matches(field)) continue;
+      const int64_t distance = edit_distance(path, field.path);
+      if (found == nullptr || distance < least) {
+        found = &field;
+        least = distance;
+      }
     }
+    return found;
+  };
+  const Field* found = best([&](const Field& field) { return is_called(field, name); });
+  if (found == nullptr) {
+    found = best([&](const Field& field) {
+      return did_you_mean(name, std::vector{std::string(field.name())}).has_value();
+    });
   }
-  if (best != nullptr) return best->path;
-
-  std::vector<std::string> all;
-  for (const Field& field : schema.fields) all.push_back(field.path);
-  return did_you_mean(std::string(path), all);
+  return found == nullptr ? std::nullopt : std::optional(found->path);
 }
 
 }  // namespace colossal::config

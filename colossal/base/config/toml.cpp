@@ -62,8 +62,12 @@ Value parse_toml(std::string_view text, const std::string& name) {
   try {
     return convert(toml::parse(text, name), name);
   } catch (const toml::parse_error& error) {
+    const size_t line = error.source().begin.line;
+    const std::vector<std::string> lines = split(text, '\n');
+    const std::string_view here =
+        line >= 1 && line <= lines.size() ? trim(lines[line - 1]) : std::string_view();
     throw ConfigError(
-        fmt::format("{}:{}: not valid TOML: {}.", name, error.source().begin.line, error.description()));
+        fmt::format("{}:{}: not valid TOML: {}. The line is: {}", name, line, error.description(), here));
   }
 }
 

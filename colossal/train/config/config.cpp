@@ -19,7 +19,7 @@ void take_overrides(const std::vector<std::string>& overrides, config::Review& r
     try {
       review.take(config::parse_override(text));
     } catch (const ConfigError& error) {
-      review.problem({"--set " + text, 0}, error.what());
+      review.problem({"", 0}, error.what());  // says "--set ..." itself
     }
   }
 }

@@ -25,17 +25,17 @@ void describe_sizes(config::Section<ModelSection>& s) {
   s.key("num_layers", &ModelSection::num_layers, "Transformer blocks.")
       .at_least(1)
       .at_most(65536)
-      .unset_means("the preset's")
+      .unset_means("the preset's, else 6")
       .also_called({"n_layer", "n_layers", "layers", "num_hidden_layers", "depth"});
   s.key("hidden_size", &ModelSection::hidden_size, "Width of the residual stream.")
       .at_least(1)
       .at_most(kMaxSize)
-      .unset_means("the preset's")
+      .unset_means("the preset's, else 384")
       .also_called({"n_embd", "d_model", "dim", "hidden", "hidden_dim", "width", "embed_dim"});
   s.key("num_heads", &ModelSection::num_heads, "Attention heads.")
       .at_least(1)
       .at_most(65536)
-      .unset_means("the preset's")
+      .unset_means("the preset's, else 6")
       .also_called({"n_head", "n_heads", "heads", "num_attention_heads"});
   s.key("num_kv_heads", &ModelSection::num_kv_heads,
         "Heads of keys and values, shared by groups of attention heads.")

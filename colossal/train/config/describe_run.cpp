@@ -66,9 +66,8 @@ void describe_data(config::Section<DataSection>& s) {
           {"seq_length", "seq_len", "context_length", "block_size", "max_length", "max_seq_len", "sequence"});
   s.key("text_key", &DataSection::text_key, "Field of a .jsonl line that holds the text.");
   s.key("shuffle", &DataSection::shuffle, "Shuffle the sequences anew in every epoch, by run.seed.");
-  s.key("prefetch", &DataSection::prefetch,
-        "Batches prepared ahead by a reader thread; 0 reads in the training loop.")
-      .at_least(0)
+  s.key("prefetch", &DataSection::prefetch, "Microbatches that a reader thread prepares ahead.")
+      .at_least(1)
       .at_most(1024)
       .also_called({"num_workers", "prefetch_factor"});
   s.key("end_of_document", &DataSection::end_of_document,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fills and checks [model] and what depends on its sizes.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -156,7 +157,8 @@ void infer_family(RunConfig& c, config::Review& review) {
   if (m.load && !review.given("model.family")) {
     std::error_code ignored;
     const std::filesystem::path config_json = std::filesystem::path(*m.load) / "config.json";
-    const auto loaded = std::filesystem::is_regular_file(config_json, ignored) ? read_shape(config_json) : std::nullopt;
+    const auto loaded =
+        std::filesystem::is_regular_file(config_json, ignored) ? read_shape(config_json) : std::nullopt;
     if (loaded && !loaded->family.empty()) m.family = loaded->family;
   }
   if (!m.preset) return;

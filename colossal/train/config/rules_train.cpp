@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fills and checks [run], [train], [optimizer], [schedule], [parallel] and [comm].
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "colossal/train/config/describe.h"
 
@@ -47,10 +48,12 @@ void check_schedule(RunConfig& c, config::Review& review) {
 void resolve_batch(RunConfig& c, config::Review& review, int64_t world_size) {
   TrainSection& t = c.train;
   const int64_t data = c.parallel.data.value_or(world_size);
-  review.require(
-      data == world_size, {"parallel.data"},
-      fmt::format("parallel.data = {} does not fill {} rank{}. Set parallel.data = {}, or start {} rank{}.",
-                  data, world_size, world_size == 1 ? "" : "s", world_size, data, data == 1 ? "" : "s"));
+  if (data != world_size) {
+    review.reject(
+        "parallel.data",
+        fmt::format("parallel.data = {} does not fill {} rank{}. Set parallel.data = {}, or start {} rank{}.",
+                    data, world_size, world_size == 1 ? "" : "s", world_size, data, data == 1 ? "" : "s"));
+  }
   c.parallel.data = data;
   if (!t.microbatch_size) {
     review.require(

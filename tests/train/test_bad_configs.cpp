@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bad configurations and, word for word, what a person is told about them.
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+
+#include "colossal/base/error.h"
+#include "colossal/train/config.h"
+
+using namespace colossal;
+using namespace colossal::train;
+
+namespace {
+
+struct BadConfig {
+  std::string toml;
+  std::string message;
+  int64_t world_size = 1;
+};
+
+// What the user is told about `toml`, to which random tokens are added as data unless it names some.
+std::string told(const BadConfig& bad, const std::vector<std::string>& changes = {}) {
+  std::string toml = bad.toml;
+  if (toml.find("[data]") == toml.npos && !bad.message.starts_with("run.toml: data.train")) {
+    toml += "\n[data]\ntrain = \"synthetic\"\n";
+  }
+  try {
+    parse_run_config(toml, "run.toml", changes, bad.world_size);
+  } catch (const ConfigError& error) {
+    CHECK(error.exit_code() == ExitCode::config);
+    return error.what();
+  }
+  return "accepted";
+}
+
+const std::string kTrainKeys =
+    "steps, global_batch_size, microbatch_size, precision, clip_norm, on_nonfinite, loss_scale, "
+    "loss_scale_growth, "
+    "loss_scale_backoff, loss_scale_interval, evaluate_every, evaluate_batches, sample_every, sample_prompt, "
+    "sample_tokens, sample_temperature, sample_top_k, sample_top_p, profile, profile_start, profile_steps";
+
+// A folder of its own with a few files, removed at the end.
+struct Folder {
+  Folder() {
+    char name[] = "/tmp/colossal-config-XXXXXX";
+    path = mkdtemp(name);
+    std::ofstream(path / "corpus.txt") << "text";
+    std::ofstream(path / "tokens.bin") << "1234";
+    std::filesystem::create_directory(path / "empty");
+    std::filesystem::create_directory(path / "bert");
+    std::ofstream(path / "bert/config.json") << R"({"model_type": "bert"})";
+    std::filesystem::create_directory(path / "broken");
+    std::ofstream(path / "broken/config.json") << "{";
+    std::filesystem::create_directory(path / "small");
+    std::ofstream(path / "small/config.json")
+        << R"({"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4, "n_positions": 512, "vocab_size": 300})";
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::filesystem::path path;
+};
+
+void check(const std::vector<BadConfig>& table) {
+  for (const BadConfig& bad : table) {
+    CAPTURE(bad.toml);
+    CHECK(told(bad) == bad.message);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("spelling and syntax") {
+  check({
+      {"[modle]\nnum_layers = 2",
+       "run.toml:2: unknown key \"modle.num_layers\". Did you mean \"model.num_layers\"?"},
+      {"[model]\nnum_layer = 2",
+       "run.toml:2: unknown key \"model.num_layer\". Did you mean \"model.num_layers\"?"},
+      {"[train]\nlearning_rate = 1e-3",
+       "run.toml:2: unknown key \"train.learning_rate\". Did you mean \"optimizer.learning_rate\"?"},
+      {"[train]\nlr = 1e-3",
+       "run.toml:2: unknown key \"train.lr\". Did you mean \"optimizer.learning_rate\"?"},
+      {"[model]\nn_embd = 64",
+       "run.toml:2: unknown key \"model.n_embd\". Did you mean \"model.hidden_size\"?"},
+      {"[train]\nbatch-size = 64",
+       "run.toml:2: unknown key \"train.batch-size\". Did you mean \"train.global_batch_size\"?"},
+      {"[optimiser]\nname = \"sgd\"",
+       "run.toml:2: unknown key \"optimiser.name\". Did you mean \"optimizer.name\"?"},
+      {"steps = 5", "run.toml:1: unknown key \"steps\". Did you mean \"train.steps\"?"},
+      {"[train]\nunicorns = 5",
+       "run.toml:2: unknown key \"train.unicorns\". Keys of [train]: " + kTrainKeys + "."},
+      {"[zoo]\nunicorns = 5",
+       "run.toml:2: unknown key \"zoo.unicorns\". Sections: run, model, model.rope_scaling, data, train, "
+       "optimizer, "
+       "schedule, parallel, checkpoint, comm."},
+      {"train = 5",
+       "run.toml:1: train = 5 is a whole number, not a table. Keys of [train]: " + kTrainKeys + "."},
+      {"[train]\nsteps = = 5",
+       "run.toml:2: not valid TOML: Error while parsing value: could not determine value type. The line is: "
+       "steps = = 5"},
+      {"[train]\nsteps = 5\nsteps = 6",
+       "run.toml:3: not valid TOML: Error while parsing key-value pair: cannot redefine existing integer "
+       "'steps'. The line "
+       "is: steps = 6"},
+      {"", "run.toml: data.train is missing. Write for example data.train = \"corpus.txt\"."},
+  });
+}
+
+TEST_CASE("types and ranges") {
+  check({
+      {"[train]\nsteps = \"100\"",
+       "run.toml:2: train.steps = \"100\" is text, not a whole number. Write train.steps = 100, "
+       "without quotes."},
+      {"[train]\nsteps = 1e3",
+       "run.toml:2: train.steps = 1000.0 is not a whole number. Write train.steps = 1000."},
+      {"[train]\nsteps = 0", "run.toml:2: train.steps = 0 is too small. Allowed: at least 1."},
+      {"[train]\nglobal_batch_size = -8",
+       "run.toml:2: train.global_batch_size = -8 is too small. Allowed: at least 1."},
+      {"[train]\nprecision = \"float16\"",
+       "run.toml:2: train.precision = \"float16\" is unknown. Allowed: fp32, bf16, fp16, fp64. Did you mean "
+       "\"fp16\"?"},
+      {"[train]\nprecision = 16",
+       "run.toml:2: train.precision = 16 is a whole number, not text. Write train.precision = "
+       "\"16\", in quotes."},
+      {"[train]\non_nonfinite = \"ignore\"",
+       "run.toml:2: train.on_nonfinite = \"ignore\" is unknown. Allowed: skip, stop."},
+      {"[train]\nsample_top_p = 0",
+       "run.toml:2: train.sample_top_p = 0 is too small. Allowed: above 0 and at most 1."},
+      {"[optimizer]\nlearning_rate = 0",
+       "run.toml:2: optimizer.learning_rate = 0 is too small. Allowed: above 0 and at most 1000."},
+      {"[optimizer]\nlearning_rate = nan",
+       "run.toml:2: optimizer.learning_rate = nan is not a finite number. Allowed: above 0 and at most "
+       "1000."},
+      {"[optimizer]\nbeta2 = 1.0",
+       "run.toml:2: optimizer.beta2 = 1.0 is too large. Allowed: at least 0 and below 1."},
+      {"[optimizer]\nname = \"adamww\"",
+       "run.toml:2: optimizer.name = \"adamww\" is unknown. Allowed: adamw, adam, sgd, "
+       "adafactor, lamb, lars. Did you mean \"adamw\"?"},
+      {"[schedule]\nname = \"warmup_stable_decay\"",
+       "run.toml:2: schedule.name = \"warmup_stable_decay\" is unknown. Allowed: constant, linear, cosine, "
+       "polynomial, wsd. "
+       "Did you mean \"wsd\"?"},
+      {"[model]\nfamily = \"gpt\"",
+       "run.toml:2: model.family = \"gpt\" is unknown. Allowed: gpt2, llama, qwen2. Did you mean \"gpt2\"?"},
+      {"[model]\ndropout = 1.5",
+       "run.toml:2: model.dropout = 1.5 is too large. Allowed: at least 0 and below 1."},
+      {"[model]\ntie_embeddings = \"yes\"",
+       "run.toml:2: model.tie_embeddings = \"yes\" is text, not true or false. Write "
+       "model.tie_embeddings = true, without quotes."},
+      {"[data]\ntrain = \"synthetic\"\nshuffle = 1",
+       "run.toml:3: data.shuffle = 1 is a whole number, not true or false. Write data.shuffle = true."},
+      {"[data]\ntrain = \"synthetic\"\nvalidation_fraction = 0.9",
+       "run.toml:3: data.validation_fraction = 0.9 is too large. Allowed: at least 0 and at most 0.5."},
+      {"[checkpoint]\nkeep = 0", "run.toml:2: checkpoint.keep = 0 is too small. Allowed: at least 1."},
+      {"[comm]\ntimeout_seconds = 0",
+       "run.toml:2: comm.timeout_seconds = 0 is too small. Allowed: at least 1 and at most 86400."},
+      {"[comm]\nbackend = \"mpi\"",
+       "run.toml:2: comm.backend = \"mpi\" is unknown. Allowed: auto, local, gloo, nccl. Did you mean "
+       "\"gloo\"?"},
+      {"[run]\nseed = -1", "run.toml:2: run.seed = -1 is too small. Allowed: at least 0."},
+  });
+}
+
+TEST_CASE("model: heads, sizes, positions, presets") {
+  check({
+      {"[model]\nhidden_size = 384\nnum_heads = 5",
+       "run.toml:3: model.num_heads = 5 does not divide model.hidden_size = 384. Nearest that do: 1, 2, 3, "
+       "4, 6, 8."},
+      {"[model]\nhidden_size = 100",
+       "run.toml:2: model.num_heads = 6 does not divide model.hidden_size = 100. Nearest that do: 1, 2, 4, "
+       "5, 10, 20."},
+      {"[model]\nfamily = \"llama\"\nnum_kv_heads = 4",
+       "run.toml:3: model.num_kv_heads = 4 does not divide model.num_heads = 6. Nearest that do: 1, 2, 3, "
+       "6."},
+      {"[model]\nfamily = \"llama\"\nhidden_size = 18",
+       "run.toml:3: model.hidden_size / model.num_heads = 18 / 6 = 3 is odd. Rotary positions turn pairs: "
+       "the size of a head "
+       "must be even."},
+      {"[model]\nnum_kv_heads = 2",
+       "run.toml:2: model.num_kv_heads has no effect with model.family = \"gpt2\". Remove it, or "
+       "set model.family to \"llama\" or \"qwen2\"."},
+      {"[model]\nrope_scaling = { factor = 8.0 }",
+       "run.toml:2: model.rope_scaling has no effect with model.family = \"gpt2\", which learns its "
+       "positions. Remove it."},
+      {"[model]\nfamily = \"llama\"\nrope_scaling = { factor = 8.0, low_freq_factor = 4, high_freq_factor = "
+       "4 }",
+       "run.toml:3: model.rope_scaling.low_freq_factor = 4 is not below model.rope_scaling.high_freq_factor "
+       "= 4. Llama 3 has "
+       "1 and 4."},
+      {"[model]\nfamily = \"llama\"\nrope_scaling = \"llama3\"",
+       "run.toml:3: model.rope_scaling = \"llama3\" is text, not a table. Keys of [model.rope_scaling]: "
+       "factor, "
+       "low_freq_factor, high_freq_factor, original_max_positions."},
+      {"[model]\nfamily = \"gpt2\"\npreset = \"gpt2-tiny\"",
+       "run.toml:3: model.preset = \"gpt2-tiny\" is unknown. Allowed: gpt2, gpt2-medium, gpt2-large, "
+       "gpt2-xl."},
+      {"[model]\nfamily = \"gpt2\"\npreset = \"llama3-8b\"",
+       "run.toml:3: model.preset = \"llama3-8b\" is of family llama, but model.family = \"gpt2\". Remove "
+       "model.family, or set "
+       "it to \"llama\"."},
+      {"[model]\npreset = \"gpt2\"\n[data]\ntrain = \"synthetic\"\nsequence_length = 2048",
+       "run.toml:5: data.sequence_length = 2048 is longer than model.max_positions = 1024. Set "
+       "data.sequence_length to at "
+       "most 1024, or model.max_positions to at least 2048."},
+  });
+}
+
+TEST_CASE("batches, ranks, schedules, optimizers") {
+  check({
+      {"[train]\nglobal_batch_size = 10\nmicrobatch_size = 4",
+       "run.toml:2: train.global_batch_size = 10 is not a multiple of train.microbatch_size × parallel.data "
+       "= 4 × 2 = 8. "
+       "Nearest: 8 or 16. Microbatch sizes that divide 5: 1, 5.",
+       2},
+      {"[train]\nmicrobatch_size = 16",
+       "run.toml:2: train.global_batch_size = 8 is not a multiple of train.microbatch_size × parallel.data = "
+       "16 × 1 = 16. "
+       "Nearest: 16. Microbatch sizes that divide 8: 1, 2, 4, 8."},
+      {"[train]\nglobal_batch_size = 10",
+       "run.toml:2: train.global_batch_size = 10 cannot be shared evenly by 4 data-parallel ranks. Nearest: "
+       "8 or 12.",
+       4},
+      {"[parallel]\ndata = 3",
+       "run.toml:2: parallel.data = 3 does not fill 4 ranks. Set parallel.data = 4, or start 3 ranks.", 4},
+      {"[train]\nsteps = 50\n[schedule]\nwarmup_steps = 50",
+       "run.toml:4: schedule.warmup_steps = 50 is not below train.steps = 50: the rate would never reach its "
+       "peak. Nearest: 49."},
+      {"[schedule]\nwarmup_steps = 80\ntotal_steps = 80",
+       "run.toml:2: schedule.warmup_steps = 80 is not below schedule.total_steps = 80: the rate would never "
+       "reach its peak. "
+       "Nearest: 79."},
+      {"[schedule]\nname = \"wsd\"\nwarmup_steps = 600\ndecay_steps = 500",
+       "run.toml:4: schedule.warmup_steps = 600 + schedule.decay_steps = 500 is more than train.steps = "
+       "1000. "
+       "schedule.decay_steps can be at most 400."},
+      {"[schedule]\npower = 2.0",
+       "run.toml:2: schedule.power has no effect with schedule.name = \"cosine\". Remove it, or set "
+       "schedule.name to \"polynomial\"."},
+      {"[optimizer]\nmomentum = 0.9",
+       "run.toml:2: optimizer.momentum has no effect with optimizer.name = \"adamw\". Remove it, "
+       "or set optimizer.name to \"sgd\" or \"lars\"."},
+      {"[optimizer]\nname = \"sgd\"\nnesterov = true",
+       "run.toml:3: optimizer.nesterov = true needs optimizer.momentum above 0 and optimizer.dampening = 0. "
+       "Write for example "
+       "optimizer.momentum = 0.9."},
+      {"[optimizer]\nname = \"adafactor\"\nrelative_step = true\nlearning_rate = 1e-3",
+       "run.toml:4: optimizer.learning_rate has no effect with optimizer.relative_step = true. Remove it, or "
+       "set "
+       "optimizer.relative_step to false."},
+      {"[train]\nloss_scale = 1024",
+       "run.toml:2: train.loss_scale has no effect with train.precision = \"fp32\". Remove it, or "
+       "set train.precision to \"fp16\"."},
+      {"[train]\nsteps = 4\nprofile = true\n[schedule]\nname = \"constant\"",
+       "run.toml:2: train.profile_start = 3 and train.profile_steps = 3 end at step 5, after train.steps = "
+       "4."},
+      {"[run]\ndevice = \"cpu\"\n[comm]\nbackend = \"nccl\"",
+       "run.toml:4: comm.backend = \"nccl\" needs GPUs, but run.device = \"cpu\". Allowed there: auto, "
+       "local, gloo."},
+      {"[run]\ndevice = \"cuda\"\n[comm]\nbackend = \"local\"",
+       "run.toml:4: comm.backend = \"local\" carries CPU tensors, but run.device = \"cuda\". Allowed there: "
+       "auto, gloo, nccl."},
+  });
+}
+
+TEST_CASE("files and folders") {
+  const Folder folder;
+  const std::string at = folder.path.string();
+  const auto data = [](const std::string& line) { return "[data]\n" + line; };
+  check({
+      {data("train = \"" + at + "/corups.txt\""), "run.toml:2: data.train = \"" + at +
+                                                      "/corups.txt\" does not exist. Did you mean \"" + at +
+                                                      "/corpus.txt\"?"},
+      {data("train = \"no-such-text\""), "run.toml:2: data.train = \"no-such-text\" does not exist in " +
+                                             std::filesystem::current_path().string() +
+                                             ". Write \"synthetic\" for random tokens."},
+      {data("train = []"),
+       "run.toml:2: data.train = [] names no file. Write \"synthetic\" for random tokens."},
+      {data("train = [\"" + at + "/corpus.txt\", \"synthetic\"]"),
+       "run.toml:2: data.train[1] = \"synthetic\" stands among files. It can only stand alone."},
+      {data("train = \"" + at + "/tokens.bin\""), "run.toml:2: data.train = \"" + at +
+                                                      "/tokens.bin\" has no \"" + at +
+                                                      "/tokens.idx\" beside it. Token files come in pairs."},
+      {data("train = \"synthetic\"\nvalidation = \"" + at + "/corpus.txt\"\nvalidation_fraction = 0.1"),
+       "run.toml:4: data.validation_fraction = 0.1 has no effect with data.validation. Remove one of them."},
+      {data("train = \"" + at + "/corpus.txt\"\n[train]\nevaluate_every = 10"),
+       "run.toml:4: train.evaluate_every = 10 needs validation data. Set data.validation, or "
+       "data.validation_fraction = "
+       "0.01."},
+      {data("train = \"synthetic\"\ntokenizer = \"" + at + "/tokens.json\""),
+       "run.toml:3: data.tokenizer = \"" + at + "/tokens.json\" does not exist. Did you mean \"" + at +
+           "/tokens.bin\"?"},
+      {data("train = \"synthetic\"\ntokenizer = \"" + at + "/empty\""),
+       "run.toml:3: data.tokenizer = \"" + at + "/empty\" is a folder without tokenizer.json."},
+      {"[run]\noutput = \"" + at + "/corpus.txt/run\"", "run.toml:2: run.output = \"" + at +
+                                                            "/corpus.txt/run\" cannot be created: " + at +
+                                                            "/corpus.txt is a file, not a folder."},
+      {"[run]\noutput = \"\"",
+       "run.toml:2: run.output = \"\" names no folder. Write for example run.output = \"runs/first\"."},
+      {"[model]\nload = \"" + at + "/corpus.txt\"",
+       "run.toml:2: model.load = \"" + at +
+           "/corpus.txt\" is a file. Name the folder that holds config.json "
+           "and the weights."},
+      {"[model]\nload = \"" + at + "/empty\"",
+       "run.toml:2: model.load = \"" + at +
+           "/empty\" has neither config.json (Hugging Face) nor manifest.json "
+           "(checkpoint)."},
+      {"[model]\nload = \"" + at + "/bert\"",
+       "run.toml:2: model.load = \"" + at +
+           "/bert\" holds a model of type \"bert\". Allowed: gpt2, llama, qwen2."},
+      {"[model]\nload = \"" + at + "/broken\"",
+       "run.toml:2: model.load = \"" + at + "/broken\": its config.json is not a JSON object."},
+      {"[model]\nload = \"" + at + "/small\"\nnum_layers = 3",
+       "run.toml:3: model.num_layers = 3 contradicts model.load = \"" + at +
+           "/small\", where it is 2. Remove one of them."},
+      {"[model]\nload = \"" + at + "/small\"\npreset = \"gpt2\"",
+       "run.toml:3: model.preset has no effect with model.load = \"" + at + "/small\". Remove one of them."},
+      {"[model]\nload = \"" + at + "/small\"\n[data]\ntrain = \"synthetic\"\nsequence_length = 1024",
+       "run.toml:5: data.sequence_length = 1024 is longer than model.max_positions = 512. Set "
+       "data.sequence_length to at "
+       "most 512."},
+  });
+}
+
+TEST_CASE("many problems at once, in order, quickly") {
+  const auto begin = std::chrono::steady_clock::now();
+  const std::string message =
+      told({"[train]\nsteps = 0\nprecison = \"bf16\"\n\n[model]\nnum_heads = 7\n[optimizer]\n"
+            "learning_rate = -1.0\n",
+            ""},
+           {"schedule.warmup=10", "data.sequence_length=abc", "nothing"});
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  CHECK(message ==
+        "run.toml:2: train.steps = 0 is too small. Allowed: at least 1.\n"
+        "run.toml:3: unknown key \"train.precison\". Did you mean \"train.precision\"?\n"
+        "run.toml:6: model.num_heads = 7 does not divide model.hidden_size = 384. Nearest that do: 2, 3, 4, "
+        "6, 8, 12.\n"
+        "run.toml:8: optimizer.learning_rate = -1.0 is too small. Allowed: above 0 and at most 1000.\n"
+        "--set schedule.warmup: unknown key \"schedule.warmup\". Did you mean \"schedule.warmup_steps\"?\n"
+        "--set nothing: not of the form section.key=value. Write for example --set train.steps=100.\n"
+        "--set data.sequence_length: data.sequence_length = \"abc\" is text, not a whole number. Write for "
+        "example "
+        "data.sequence_length = 256.");
+  CHECK(seconds.count() < 0.5);
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "colossal/base/config/schema.h"
+#include "colossal/base/error.h"
+#include "colossal/base/file.h"
+#include "colossal/train/config.h"
+#include "colossal/train/config/describe.h"
+#include "colossal/train/config/model_shape.h"
+
+using namespace colossal;
+using namespace colossal::train;
+
+namespace {
+
+RunConfig parse(const std::string& toml, const std::vector<std::string>& changes = {},
+                int64_t world_size = 1) {
+  std::vector<std::string> all = {"data.train=synthetic"};
+  all.insert(all.end(), changes.begin(), changes.end());
+  return parse_run_config(toml, "run.toml", all, world_size);
+}
+
+}  // namespace
+
+TEST_CASE("an empty file is a whole small run") {
+  const RunConfig c = parse("", {}, 2);
+  CHECK(c.run.name == "run");
+  CHECK(c.run.output == "runs/run");
+  CHECK(c.checkpoint_folder() == "runs/run/checkpoints");
+  CHECK(c.data.cache == "runs/run/tokens");
+  CHECK(c.model.family == "gpt2");
+  CHECK(c.model.num_layers == 6);
+  CHECK(c.model.hidden_size == 384);
+  CHECK(c.model.num_heads == 6);
+  CHECK(c.model.num_kv_heads == 6);
+  CHECK(c.model.ffn_size == 1536);
+  CHECK(c.model.max_positions == 256);
+  CHECK(c.model.tie_embeddings == true);
+  CHECK_FALSE(c.model.vocab_size.has_value());
+  CHECK(c.parallel.data == 2);
+  CHECK(c.train.microbatch_size == 4);
+  CHECK(c.accumulation_steps() == 1);
+  CHECK(c.optimizer.weight_decay == 0.1);
+  CHECK(c.optimizer.beta1 == 0.9);
+  CHECK(c.optimizer.eps == 1e-8);
+  CHECK(c.schedule.total_steps == 1000);
+}
+
+TEST_CASE("presets, families and loaded models fill the sizes that are not given") {
+  const RunConfig gpt2 = parse("[model]\npreset = \"gpt2\"\nnum_layers = 2");
+  CHECK(gpt2.model.num_layers == 2);
+  CHECK(gpt2.model.hidden_size == 768);
+  CHECK(gpt2.model.vocab_size == 50257);
+  CHECK(gpt2.model.max_positions == 1024);
+  const RunConfig llama =
+      parse("[model]\npreset = \"llama3.1-8b\"\nnum_kv_heads = 4");  // the preset says the family
+  CHECK(llama.model.family == "llama");
+  CHECK(llama.model.num_kv_heads == 4);
+  CHECK(llama.model.rope_theta == 500000.0);
+  CHECK(llama.model.rope_scaling->factor == 8.0);
+  const RunConfig small = parse("[model]\nfamily = \"llama\"\nhidden_size = 256\nnum_heads = 4");
+  CHECK(small.model.ffn_size == 704);  // 682.67 rounded up to a multiple of 64
+  CHECK(small.model.rope_theta == 10000.0);
+  CHECK(small.model.tie_embeddings == false);
+  const RunConfig loaded =
+      parse("", {"model.load=" COLOSSAL_ORACLES "/models/llama3", "data.sequence_length=16"});
+  CHECK(loaded.model.family == "llama");
+  CHECK(loaded.model.num_heads == 4);
+  CHECK(loaded.model.num_kv_heads == 2);
+}
+
+TEST_CASE("published sizes have the published numbers of parameters") {
+  const auto parameters = [](const char* name) {
+    const ModelPreset& p = *find_preset(name);
+    const ModelShape& s = p.shape;
+    const int64_t h = s.hidden_size, kv = h / s.num_heads * s.num_kv_heads;
+    const int64_t embedding = s.vocab_size * h * (s.tie_embeddings.value() ? 1 : 2);
+    if (p.family == "gpt2") {
+      const int64_t block = 4 * h * h + 4 * h + 2 * h * s.ffn_size + s.ffn_size + h + 4 * h;
+      return embedding + s.max_positions * h + s.num_layers * block + 2 * h;
+    }
+    const int64_t bias = p.family == "qwen2" ? h + 2 * kv : 0;
+    return embedding + s.num_layers * (2 * h * h + 2 * h * kv + bias + 3 * h * s.ffn_size + 2 * h) + h;
+  };
+  CHECK(parameters("gpt2") == 124'439'808);
+  CHECK(parameters("gpt2-medium") == 354'823'168);
+  CHECK(parameters("gpt2-large") == 774'030'080);
+  CHECK(parameters("gpt2-xl") == 1'557'611'200);
+  CHECK(parameters("tinyllama-1.1b") == 1'100'048'384);
+  CHECK(parameters("llama-7b") == 6'738'415'616);
+  CHECK(parameters("llama2-7b") == 6'738'415'616);
+  CHECK(parameters("llama-13b") == 13'015'864'320);
+  CHECK(parameters("llama2-13b") == 13'015'864'320);
+  CHECK(parameters("llama2-70b") == 68'976'648'192);
+  CHECK(parameters("llama3-8b") == 8'030'261'248);
+  CHECK(parameters("llama3.1-70b") == 70'553'706'496);
+  CHECK(parameters("llama3.2-1b") == 1'235'814'400);
+  CHECK(parameters("llama3.2-3b") == 3'212'749'824);
+  CHECK(parameters("qwen2-0.5b") == 494'032'768);
+  CHECK(parameters("qwen2-1.5b") == 1'543'714'304);
+  CHECK(parameters("qwen2-7b") == 7'615'616'512);
+  for (const ModelPreset& preset : model_presets()) {
+    parse("", {"model.preset=" + std::string(preset.name)});  // passes all rules
+  }
+}
+
+TEST_CASE("batches and accumulation") {
+  const RunConfig c = parse("[train]\nglobal_batch_size = 16\nmicrobatch_size = 2", {}, 4);
+  CHECK(c.accumulation_steps() == 2);
+  CHECK(parse("[train]\nglobal_batch_size = 16", {}, 4).train.microbatch_size == 4);
+}
+
+TEST_CASE("optimizers have their own defaults") {
+  CHECK(parse("", {"optimizer.name=adafactor"}).optimizer.beta1 == 0.0);
+  CHECK(parse("", {"optimizer.name=adafactor"}).optimizer.eps == 1e-30);
+  CHECK(parse("", {"optimizer.name=lars"}).optimizer.momentum == 0.9);
+  CHECK(parse("", {"optimizer.name=sgd"}).optimizer.momentum == 0.0);
+  CHECK_FALSE(parse("", {"optimizer.name=sgd"}).optimizer.eps.has_value());
+  CHECK(parse("", {"schedule.name=wsd", "train.steps=50"}).schedule.decay_steps == 5);
+}
+
+TEST_CASE("the resolved configuration reads back to itself") {
+  const std::vector<std::vector<std::string>> cases = {
+      {},
+      {"model.preset=llama3.1-8b", "train.precision=bf16"},
+      {"model.load=" COLOSSAL_ORACLES "/models/qwen2", "data.sequence_length=8"},
+      {"optimizer.name=adafactor", "optimizer.relative_step=true"},
+      {"optimizer.name=lars", "schedule.name=wsd", "train.precision=fp16"},
+      {"schedule.name=constant", "train.sample_prompt=\"a\\n\\\"b\\\"\"", "model.dropout=0.1"},
+  };
+  for (const auto& changes : cases) {
+    const RunConfig c = parse("", changes, 2);
+    for (const Detail detail : {Detail::values, Detail::with_help}) {
+      const std::string text = run_config_toml(c, detail);
+      CAPTURE(text);
+      CHECK(run_config_toml(parse_run_config(text, "again.toml", {}, 2)) == run_config_toml(c));
+    }
+  }
+}
+
+TEST_CASE("the dump says where a value was set") {
+  const std::string text = run_config_toml(parse("[train]\nsteps = 7\n", {"run.seed=3"}), Detail::with_help);
+  CHECK(text.find("\nsteps = 7  # run.toml:2\n") != std::string::npos);
+  CHECK(text.find("\nseed = 3  # --set run.seed\n") != std::string::npos);
+}
+
+TEST_CASE("docs/config.md is what the declarations say") {
+  const std::filesystem::path page = COLOSSAL_SOURCE_DIR "/docs/config.md";
+  if (std::getenv("COLOSSAL_UPDATE_DOCS") != nullptr) write_file_durably(page, run_config_reference());
+  INFO("renew it: COLOSSAL_UPDATE_DOCS=1 build/tests/test_train -tc='docs/config.md*'");
+  CHECK(read_file(page) == run_config_reference());
+}
+
+TEST_CASE("the JSON schema has every key, and every default keeps to it") {
+  const Json json = run_config_json_schema();
+  for (const config::Field& field : run_schema().fields) {
+    CAPTURE(field.path);
+    const Json* at = &json;
+    std::string rest = field.path;
+    while (!rest.empty()) {
+      const size_t dot = rest.find('.');
+      at = &(*at)["properties"].at(rest.substr(0, dot));
+      rest = dot == rest.npos ? "" : rest.substr(dot + 1);
+    }
+    CHECK((*at)["description"] == field.help);
+    CHECK(field.help.ends_with("."));
+  }
+  CHECK(json["properties"]["data"]["required"] == Json::parse(R"(["train"])"));
+  CHECK(json["properties"]["train"]["properties"]["precision"]["enum"] ==
+        Json::parse(R"(["fp32","bf16","fp16","fp64"])"));
+}
+
+TEST_CASE("no two keys of the schema share a path") {
+  std::vector<std::string> paths;
+  for (const config::Field& field : run_schema().fields) paths.push_back(field.path);
+  std::sort(paths.begin(), paths.end());
+  CHECK(std::adjacent_find(paths.begin(), paths.end()) == paths.end());
+}
+
+TEST_CASE("missing run files are named") {
+  CHECK_THROWS_WITH_AS(load_run_config("nowhere.toml", {}, 1),
+                       "nowhere.toml: no such file. Name a run file, for example configs/quickstart.toml.",
+                       ConfigError);
+  CHECK_THROWS_WITH_AS(load_run_config("/tmp", {}, 1),
+                       "/tmp: is a folder. Name a run file, for example configs/quickstart.toml.",
+                       ConfigError);
+}
