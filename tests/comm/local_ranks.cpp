@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,7 +22,7 @@ namespace {
 Place place_of(int n, int index, const LocalTest& test) {
   Place place;
   place.group = test.group;
-  place.ranks.resize(n);
+  place.ranks.resize(n + test.absent);
   std::iota(place.ranks.begin(), place.ranks.end(), 0);
   place.index = index;
   place.timeout = test.timeout;
@@ -42,6 +44,7 @@ double now_seconds() {
 
 void run_child(int n, int index, const std::vector<int>& pipes, Shared& shared, const LocalTest& test,
                const std::function<void(LocalBackend&, int)>& body) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   Place place = place_of(n, index, test);
   place.tell = [&](const std::string& ticket) {
     for (int i = 1; i < n; ++i) {  // one line for each of the others

@@ -19,6 +19,7 @@ struct LocalTest {
   std::chrono::milliseconds timeout{60'000};
   std::chrono::milliseconds connect_timeout{10'000};
   Reach::Way best = Reach::Way::processes;
+  int absent = 0;  // members after the n that never join
 };
 
 // Joins all threads; returns each one's error text, empty where there was none.
