@@ -124,8 +124,8 @@ at::Tensor dropout_mask(double p, const RandomKey& key, const Shape& shape, cons
   at::Tensor mask = at::empty(slice.size, at::dtype(dtype));
   if (threshold == 0) return mask.fill_(1);
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, dtype, "dropout_mask", [&] {
-    apply_words<scalar_t>(nullptr, mask.data_ptr<scalar_t>(), static_cast<uint32_t>(threshold - 1), keep_scale(p),
-                          key, runs);
+    apply_words<scalar_t>(nullptr, mask.data_ptr<scalar_t>(), static_cast<uint32_t>(threshold - 1),
+                          keep_scale(p), key, runs);
   });
   return mask;
 }
