@@ -16,8 +16,8 @@ namespace colossal::optim {
 
 struct GradientNorm {
   double value = 0;  // equal on all ranks; accumulated in fp64; not finite when any gradient is not
-  std::string
-      nonfinite;  // the first parameter (in registration order over all ranks) whose gradient holds NaN or Inf, else empty
+  // The first parameter (in registration order over all ranks) whose gradient holds NaN or Inf, else empty.
+  std::string nonfinite = {};
 };
 
 // Gradients must already be summed over data-parallel ranks. One small all_reduce over the axes that shard any parameter (none when no

@@ -20,16 +20,27 @@
 
 namespace colossal::optim {
 
+// Parameters with spec.decay == false get no weight decay and, from LAMB and LARS, a trust ratio of 1.
 struct OptimizerOptions {
   std::string name = "adamw";  // adamw adam sgd adafactor lamb lars
-  double beta1 = 0.9;
+  double beta1 = 0.9;          // adamw, adam, lamb
   double beta2 = 0.999;
   double eps = 1e-8;
-  double weight_decay = 0.01;  // decoupled for adamw and lamb, in the gradient for the others
-  double momentum = 0;         // sgd, lars
-  bool nesterov = false;
-  bool amsgrad = false;
+  double weight_decay = 0.01;       // decoupled for adamw, adafactor and lamb, in the gradient for the others
+  double momentum = 0;              // sgd, lars, adafactor (there: beta1)
+  bool nesterov = false;            // sgd
+  bool amsgrad = false;             // adamw, adam
+  bool bias_correction = true;      // lamb
   double trust_coefficient = 1e-3;  // lars
+  struct Adafactor {
+    double decay_rate = 0.8;      // beta2 of step t is 1 - t^-decay_rate
+    double clip_threshold = 1;    // greatest root mean square of an update before the rate
+    double square_eps = 1e-30;    // added to squared gradients
+    double scale_eps = 1e-3;      // least root mean square that a parameter counts with
+    bool scale_parameter = true;  // rate relative to the parameter's root mean square
+    bool relative_step = false;   // rate min(1e-2, 1/sqrt(t)) instead of StepOptions::learning_rate
+    bool warmup = false;          // with relative_step: 1e-6 t instead of 1e-2
+  } adafactor = {};
 };
 
 struct StepOptions {
@@ -41,7 +52,7 @@ struct StepOptions {
 // One tensor of optimizer state, as a checkpoint stores it.
 struct StateTensor {
   std::string name;  // "exp_avg.blocks.0.norm.weight"
-  at::Tensor local;
+  at::Tensor local;  // same element count as layout.local_shape()
   tensor::Layout layout;
 };
 
@@ -49,7 +60,7 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  // Updates parameters whose gradient is defined. Reads parameter.tensor.grad() (fp32 or fp64, the parameter's shape).
+  // Updates parameters whose gradient is defined, from parameter.tensor.grad() (any float dtype, the parameter's shape).
   virtual void step(const StepOptions& options) = 0;
 
   const std::vector<nn::Parameter>& parameters() const { return parameters_; }
@@ -69,7 +80,8 @@ class Optimizer {
   int64_t num_steps_ = 0;
 };
 
-// ConfigError for an unknown name (with the nearest) or options that the optimizer does not know.
+// ConfigError for an unknown name (with the nearest) or options that the optimizer does not know or that are out of range: all
+// problems at once. ShapeError for a parameter that is not fp32 or fp64.
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options,
                                           std::vector<nn::Parameter> parameters, const comm::Mesh& mesh);
 

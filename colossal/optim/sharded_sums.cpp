@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/optim/sharded_sums.h"
+
+#include <ATen/Parallel.h>
+
+#include "colossal/comm/collectives.h"
+#include "colossal/tensor/cpu_clones.h"
+
+namespace colossal::optim {
+namespace {
+
+constexpr int64_t kBlock = 8192;  // summed in one order whatever the number of threads
+constexpr int kLanes = 16;
+
+template <typename T>
+[[gnu::always_inline]] inline double block_sum(const T* x, int64_t n) {
+  double lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+#pragma omp simd
+    for (int j = 0; j < kLanes; ++j) {
+      const double v = static_cast<double>(x[i + j]);
+      lanes[j] += v * v;
+    }
+  }
+  for (; i < n; ++i) lanes[i % kLanes] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  double sum = 0;
+  for (double lane : lanes) sum += lane;
+  return sum;
+}
+
+COLOSSAL_CPU_CLONES double block_sum_of_floats(const float* x, int64_t n) { return block_sum(x, n); }
+COLOSSAL_CPU_CLONES double block_sum_of_doubles(const double* x, int64_t n) { return block_sum(x, n); }
+
+template <typename T>
+double sum_on_cpu(const T* x, int64_t n, double (*sum)(const T*, int64_t)) {
+  std::vector<double> blocks((n + kBlock - 1) / kBlock);
+  at::parallel_for(0, static_cast<int64_t>(blocks.size()), 4, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) blocks[b] = sum(x + b * kBlock, std::min(kBlock, n - b * kBlock));
+  });
+  double total = 0;
+  for (double block : blocks) total += block;
+  return total;
+}
+
+}  // namespace
+
+at::Tensor sum_of_squares(const at::Tensor& x) {
+  const bool known = x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble;
+  if (!x.is_cpu() || !known) return at::linalg_vector_norm(x.detach(), 2, {}, false, at::kDouble).square();
+  const at::Tensor y = x.detach().contiguous();
+  const double sum = x.scalar_type() == at::kFloat
+                         ? sum_on_cpu(y.const_data_ptr<float>(), y.numel(), &block_sum_of_floats)
+                         : sum_on_cpu(y.const_data_ptr<double>(), y.numel(), &block_sum_of_doubles);
+  return at::scalar_tensor(sum, at::kDouble);
+}
+
+void sum_over(const at::Tensor& x, const tensor::Axes& axes, const comm::Mesh& mesh) {
+  tensor::Axes wide;
+  for (const std::string& axis : axes) {
+    if (mesh.axis_size(axis) > 1) wide.push_back(axis);
+  }
+  if (!wide.empty()) comm::all_reduce(x, mesh.group(wide));
+}
+
+size_t ShardedSums::add(at::Tensor local, const tensor::Layout& layout) {
+  by_axes_[layout.sharded_axes()].push_back(locals_.size());
+  locals_.push_back(std::move(local));
+  return locals_.size() - 1;
+}
+
+void ShardedSums::reduce() {
+  totals_.resize(locals_.size());
+  for (const auto& [axes, indices] : by_axes_) {
+    std::vector<at::Tensor> parts;
+    for (size_t i : indices) parts.push_back(locals_[i]);
+    at::Tensor stacked = at::stack(parts);
+    sum_over(stacked, axes, mesh_);
+    stacked = stacked.cpu();
+    for (size_t k = 0; k < indices.size(); ++k) totals_[indices[k]] = stacked.const_data_ptr<double>()[k];
+  }
+}
+
+}  // namespace colossal::optim
