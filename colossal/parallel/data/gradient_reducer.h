@@ -3,7 +3,7 @@
 //
 //   GradientReducer reducer(parameters, mesh, {});
 //   reducer.begin_step();
-//   for (m = 0; m < accumulation; ++m) { reducer.begin_backward(m == accumulation - 1); loss[m].backward(); }
+//   for (m = 0; m < n; ++m) { reducer.begin_backward(m + 1 < n ? Pass::accumulate : Pass::reduce); loss[m].backward(); }
 //   reducer.finish();                       // every parameter.tensor.grad() is now the sum over all ranks
 //
 // The axes of each sum are "data" and the parameter's own ParameterSpec::sum_axes. A bucket is one flat buffer; after its first
