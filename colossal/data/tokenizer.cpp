@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/data/tokenizer.h"
+
+#include "colossal/base/error.h"
+#include "colossal/data/tokenizers/hugging_face.h"
+#include "colossal/data/tokenizers/utf8.h"
+
+namespace colossal::data {
+namespace {
+
+// Ids 0 to 255 are the bytes themselves, 256 ends a text.
+class Bytes : public Tokenizer {
+ public:
+  static constexpr int32_t kEndOfText = 256;
+
+  void encode(std::string_view text, SpecialTokens, std::vector<int32_t>& ids) const override {
+    const size_t before = ids.size();
+    ids.resize(before + text.size());
+    for (size_t i = 0; i < text.size(); ++i) ids[before + i] = static_cast<unsigned char>(text[i]);
+  }
+  std::string decode(std::span<const int32_t> ids, SpecialTokens special) const override {
+    std::string bytes;
+    for (const int32_t id : ids) {
+      if (id >= 0 && id < 256) bytes.push_back(static_cast<char>(id));
+      if (id == kEndOfText && special == SpecialTokens::keep) bytes += kEndOfTextName;
+    }
+    return repair_utf8(bytes);
+  }
+  int64_t vocab_size() const override { return 257; }
+  std::optional<int32_t> token_to_id(std::string_view token) const override {
+    if (token == kEndOfTextName) return kEndOfText;
+    return token.size() == 1 ? std::optional<int32_t>(static_cast<unsigned char>(token[0])) : std::nullopt;
+  }
+  std::optional<std::string> id_to_token(int32_t id) const override {
+    if (id < 0 || id > 256) return std::nullopt;
+    return id == kEndOfText ? std::string(kEndOfTextName) : std::string(1, static_cast<char>(id));
+  }
+  std::optional<int32_t> end_of_text() const override { return kEndOfText; }
+  std::string fingerprint() const override { return "bytes"; }
+
+ private:
+  static constexpr std::string_view kEndOfTextName = "<|endoftext|>";
+};
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& name) {
+  if (name == "bytes") return std::make_unique<Bytes>();
+  std::filesystem::path file = name;
+  if (std::filesystem::is_directory(file)) file /= "tokenizer.json";
+  if (!std::filesystem::exists(file)) {
+    throw IoError(fmt::format(
+        "tokenizer {}: no such file. Allowed: \"bytes\", a tokenizer.json, or a folder that holds one.",
+        file.string()));
+  }
+  return load_hugging_face(file);
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
+  std::vector<int32_t> ids;
+  encode(text, special, ids);
+  return ids;
+}
+
+std::string Tokenizer::decode(std::span<const int64_t> ids, SpecialTokens special) const {
+  std::vector<int32_t> narrow;
+  for (const int64_t id : ids) narrow.push_back(id < 0 || id > INT32_MAX ? -1 : static_cast<int32_t>(id));
+  return decode(std::span<const int32_t>(narrow), special);
+}
+
+}  // namespace colossal::data
