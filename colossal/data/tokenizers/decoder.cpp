@@ -71,7 +71,7 @@ std::unique_ptr<Decoder> word_piece(const std::string& prefix, bool cleanup) {
         if (token.starts_with(prefix)) {
           token.erase(0, prefix.size());
         } else {
-          token.insert(0, " ");
+          token.insert(token.begin(), ' ');
         }
       }
       if (!cleanup) continue;

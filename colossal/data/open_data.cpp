@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/data/open_data.h"
+
+#include "colossal/base/error.h"
+
+namespace colossal::data {
+namespace {
+
+bool is_synthetic(const DataOptions& options) {
+  return options.train.size() == 1 && options.train[0] == "synthetic";
+}
+
+std::shared_ptr<const TokenStream> open_stream(const std::vector<std::string>& sources,
+                                               const Tokenizer& tokenizer, const TokenizeOptions& options) {
+  return std::make_shared<TokenStream>(tokenize_cached(sources, tokenizer, options));
+}
+
+}  // namespace
+
+void prepare_data(const DataOptions& options) {
+  if (is_synthetic(options)) return;
+  const auto tokenizer = Tokenizer::load(options.tokenizer);
+  tokenize_cached(options.train, *tokenizer, options.tokenize);
+  tokenize_cached(options.validation, *tokenizer, options.tokenize);
+}
+
+Datasets open_data(const DataOptions& options) {
+  Datasets data{.tokenizer = Tokenizer::load(options.tokenizer)};
+  if (is_synthetic(options)) {
+    constexpr int64_t kSamples = int64_t{1} << 20;
+    const int64_t vocab = options.vocab_size > 0 ? options.vocab_size : 50'304;
+    data.train = std::make_shared<SyntheticTokens>(kSamples, options.sequence_length, vocab, options.seed);
+    return data;
+  }
+  const int64_t vocab = options.vocab_size > 0 ? options.vocab_size : data.tokenizer->vocab_size();
+  if (vocab < data.tokenizer->vocab_size()) {
+    throw ConfigError(fmt::format(
+        "model.vocab_size = {} is smaller than the {} ids of data.tokenizer = \"{}\". Allowed: {} or more.",
+        vocab, data.tokenizer->vocab_size(), options.tokenizer, data.tokenizer->vocab_size()));
+  }
+  const auto stream = open_stream(options.train, *data.tokenizer, options.tokenize);
+  if (options.validation.empty()) {
+    auto [train, held_out] =
+        split_tokens(stream, options.sequence_length, options.validation_fraction, vocab);
+    data.train = std::move(train);
+    data.validation = std::move(held_out);
+  } else {
+    data.train = split_tokens(stream, options.sequence_length, 0, vocab).train;
+    const auto own = open_stream(options.validation, *data.tokenizer, options.tokenize);
+    data.validation = split_tokens(own, options.sequence_length, 0, vocab).train;
+  }
+  return data;
+}
+
+}  // namespace colossal::data

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/data/token_dataset.h"
+
+#include <cmath>
+
+#include "colossal/base/error.h"
+
+namespace colossal::data {
+
+TokenStream::TokenStream(std::span<const std::filesystem::path> prefixes) {
+  for (const auto& prefix : prefixes) {
+    files_.emplace_back(prefix);
+    begins_.push_back(begins_.back() + files_.back().num_tokens());
+  }
+}
+
+int64_t TokenStream::num_documents() const {
+  int64_t documents = 0;
+  for (const TokenFile& file : files_) documents += file.num_documents();
+  return documents;
+}
+
+void TokenStream::read(int64_t begin, std::span<int64_t> out) const {
+  size_t file =
+      static_cast<size_t>(std::upper_bound(begins_.begin(), begins_.end(), begin) - begins_.begin()) - 1;
+  while (!out.empty()) {
+    if (file >= files_.size())
+      throw InternalError(fmt::format("token stream: read behind its end, at {}", begin));
+    const auto count =
+        static_cast<size_t>(std::min<int64_t>(static_cast<int64_t>(out.size()), begins_[file + 1] - begin));
+    files_[file].read(begin - begins_[file], out.first(count));
+    out = out.subspan(count);
+    begin += static_cast<int64_t>(count);
+    ++file;
+  }
+}
+
+std::string TokenStream::place(int64_t token) const {
+  const size_t file =
+      static_cast<size_t>(std::upper_bound(begins_.begin(), begins_.end(), token) - begins_.begin()) - 1;
+  return fmt::format("{}.bin, token {}", files_.at(file).prefix().string(), token - begins_[file]);
+}
+
+TokenDataset::TokenDataset(std::shared_ptr<const TokenStream> stream, int64_t begin, int64_t end,
+                           int64_t sequence_length, int64_t vocab_size)
+    : stream_(std::move(stream)),
+      begin_(begin),
+      end_(end),
+      sequence_length_(sequence_length),
+      vocab_size_(vocab_size) {
+  if (sequence_length < 1)
+    throw ConfigError(fmt::format("data.sequence_length = {}. Allowed: 1 or more.", sequence_length));
+  if (begin < 0 || end > stream_->num_tokens() || begin > end) {
+    throw InternalError(fmt::format("tokens {} to {} of {}", begin, end, stream_->num_tokens()));
+  }
+  if (end - begin < sequence_length + 1) {
+    throw ConfigError(fmt::format(
+        "data.sequence_length = {}: the data holds {} tokens, fewer than the {} of one sequence and its last "
+        "label. "
+        "Use more text or a sequence length of at most {}.",
+        sequence_length, end - begin, sequence_length + 1, std::max<int64_t>(0, end - begin - 1)));
+  }
+}
+
+Batch TokenDataset::fetch(std::span<const int64_t> samples) const {
+  const auto rows = static_cast<int64_t>(samples.size());
+  Batch batch{.input = at::empty({rows, sequence_length_}, at::kLong),
+              .label = at::empty({rows, sequence_length_}, at::kLong)};
+  int64_t* input = batch.input.mutable_data_ptr<int64_t>();
+  int64_t* label = batch.label.mutable_data_ptr<int64_t>();
+  std::vector<int64_t> tokens(static_cast<size_t>(sequence_length_ + 1));
+  for (const int64_t sample : samples) {
+    if (sample < 0 || sample >= size()) throw InternalError(fmt::format("sample {} of {}", sample, size()));
+    const int64_t begin = begin_ + sample * sequence_length_;
+    stream_->read(begin, tokens);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      if (tokens[i] >= 0 && tokens[i] < vocab_size_) continue;
+      throw IoError(fmt::format(
+          "{}: id {} is not below model.vocab_size = {}. The file was made with another tokenizer, or the "
+          "model needs a larger vocabulary.",
+          stream_->place(begin + static_cast<int64_t>(i)), tokens[i], vocab_size_));
+    }
+    input = std::copy(tokens.begin(), tokens.end() - 1, input);
+    label = std::copy(tokens.begin() + 1, tokens.end(), label);
+  }
+  return batch;
+}
+
+TokenSplit split_tokens(std::shared_ptr<const TokenStream> stream, int64_t sequence_length, double held_out,
+                        int64_t vocab_size) {
+  if (!(held_out >= 0 && held_out < 1)) {
+    throw ConfigError(
+        fmt::format("held-out fraction {} of the data. Allowed: 0 to below 1, for example 0.01.", held_out));
+  }
+  const int64_t total = stream->num_tokens();
+  const int64_t border = total - std::llround(static_cast<double>(total) * held_out);
+  TokenSplit split;
+  split.train = std::make_shared<TokenDataset>(stream, 0, border, sequence_length, vocab_size);
+  if (held_out > 0)
+    split.held_out = std::make_shared<TokenDataset>(stream, border, total, sequence_length, vocab_size);
+  return split;
+}
+
+}  // namespace colossal::data

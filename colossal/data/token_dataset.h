@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Token files as one stream, and stretches of it as training sequences.
+//
+//   auto stream = std::make_shared<TokenStream>(prefixes);
+//   auto [train, held_out] = split_tokens(stream, /*sequence_length=*/1024, /*held_out=*/0.01, vocab_size);
+//
+// Thread-safe: immutable.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "colossal/data/dataset.h"
+#include "colossal/data/token_file.h"
+
+namespace colossal::data {
+
+// Several token files, one behind the other.
+class TokenStream {
+ public:
+  explicit TokenStream(std::span<const std::filesystem::path> prefixes);
+  int64_t num_tokens() const { return begins_.back(); }
+  int64_t num_documents() const;
+  void read(int64_t begin, std::span<int64_t> out) const;
+  // "corpus.bin, token 17": where a token of the stream stands on disk.
+  std::string place(int64_t token) const;
+
+ private:
+  std::vector<TokenFile> files_;
+  std::vector<int64_t> begins_{0};  // first token of each file, then the end
+};
+
+// Documents packed without padding: sample i is the S + 1 tokens from begin + i * S; input the first S, label
+// the last S, so every token of the range is a label once (but the first).
+class TokenDataset : public Dataset {
+ public:
+  // Uses the tokens begin .. end - 1 of the stream. ConfigError when they do not make one sequence; fetch
+  // throws IoError for an id that is not below vocab_size.
+  TokenDataset(std::shared_ptr<const TokenStream> stream, int64_t begin, int64_t end, int64_t sequence_length,
+               int64_t vocab_size);
+  int64_t size() const override { return (end_ - begin_ - 1) / sequence_length_; }
+  int64_t sequence_length() const { return sequence_length_; }
+  Batch fetch(std::span<const int64_t> samples) const override;
+
+ private:
+  std::shared_ptr<const TokenStream> stream_;
+  int64_t begin_, end_, sequence_length_, vocab_size_;
+};
+
+struct TokenSplit {
+  std::shared_ptr<const Dataset> train, held_out;  // held_out is null for a fraction of 0
+};
+
+// The last `held_out` (0 to below 1) of the tokens are kept apart. The border does not depend on
+// sequence_length.
+TokenSplit split_tokens(std::shared_ptr<const TokenStream> stream, int64_t sequence_length, double held_out,
+                        int64_t vocab_size);
+
+}  // namespace colossal::data
