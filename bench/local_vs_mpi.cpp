@@ -28,7 +28,10 @@ struct Sides {
 
 local::LocalBackend connect(int rank, int size, local::Reach::Way best) {
   std::vector<char> ticket(256);
-  local::Place place{.group = "world", .ranks = std::vector<int>(size), .index = rank};
+  local::Place place;
+  place.group = "world";
+  place.index = rank;
+  place.ranks.resize(size);
   std::iota(place.ranks.begin(), place.ranks.end(), 0);
   place.tell = [&](const std::string& text) {
     std::strncpy(ticket.data(), text.c_str(), ticket.size() - 1);
