@@ -1,13 +1,123 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/nn/functional/attention.h"
 
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
+
+#include "colossal/base/error.h"
 #include "colossal/nn/functional/aten.h"
+#include "colossal/nn/functional/kernel.h"
+#include "colossal/nn/functional/optional.h"
 
 namespace colossal::nn::functional {
+namespace {
+
+namespace ag = torch::autograd;
+
+// [batch, heads, sequence, d] as the kernel wants it; key heads repeated for their group of query heads.
+at::Tensor by_head(const at::Tensor& x, int64_t heads) {
+  const at::Tensor t = x.transpose(1, 2);
+  const int64_t group = heads / x.size(2);
+  if (group == 1) return t;
+  return t.unsqueeze(2)
+      .expand({t.size(0), t.size(1), group, t.size(2), t.size(3)})
+      .reshape({t.size(0), heads, t.size(2), t.size(3)});
+}
+
+// The sum over each group of query heads: [batch, heads, keys, d] -> [batch, keys, kv_heads, d].
+at::Tensor by_token(const at::Tensor& x, int64_t kv_heads) {
+  const int64_t group = x.size(1) / kv_heads;
+  const at::Tensor summed =
+      group == 1 ? x : x.view({x.size(0), kv_heads, group, x.size(2), x.size(3)}).sum(2);
+  return summed.transpose(1, 2);
+}
+
+// Saves the projections as they came (key heads not repeated), the output and one number per query and head.
+struct Flash : ag::Function<Flash> {
+  static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
+                            const at::Tensor& v, const std::optional<at::Tensor>& mask, bool causal,
+                            double scale) {
+    auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(
+        q.transpose(1, 2), by_head(k, q.size(2)), by_head(v, q.size(2)), 0.0, causal, mask, scale);
+    ctx->save_for_backward({q, k, v, out, lse, mask.value_or(at::Tensor())});
+    ctx->saved_data["causal"] = causal;
+    ctx->saved_data["scale"] = scale;
+    return out.transpose(1, 2).contiguous();
+  }
+
+  static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
+    const auto saved = ctx->get_saved_variables();
+    const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3], &lse = saved[4],
+                     &mask = saved[5];
+    auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+        grads[0].contiguous().transpose(1, 2), q.transpose(1, 2), by_head(k, q.size(2)),
+        by_head(v, q.size(2)), out, lse, 0.0, ctx->saved_data["causal"].toBool(), given(mask),
+        ctx->saved_data["scale"].toDouble());
+    return {dq.transpose(1, 2), by_token(dk, k.size(2)), by_token(dv, v.size(2)), at::Tensor(), at::Tensor(),
+            at::Tensor()};
+  }
+};
+
+// Scores are finite where a key is invisible, so that a row without any visible key stays free of NaN (it is
+// zeroed afterwards).
+constexpr double kInvisible = -1e30;
+
+struct Mask {
+  at::Tensor additive;  // [batch or 1, 1, queries, keys] in the dtype of q
+  at::Tensor
+      seen;  // bool [batch, queries, 1, 1]: false where a query sees no key at all; undefined if all see some
+};
+
+Mask build_mask(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options) {
+  const int64_t batch = q.size(0), queries = q.size(1), keys = k.size(1);
+  at::Tensor visible = at::ones({1, 1, queries, keys}, q.options().dtype(at::kBool));
+  if (options.causal) visible = visible.tril(keys - queries);
+  if (options.key_mask.defined()) visible = visible.logical_and(options.key_mask.view({batch, 1, 1, keys}));
+  const at::Tensor additive =
+      at::zeros(visible.sizes(), q.options()).masked_fill_(visible.logical_not(), kInvisible);
+  return {additive,
+          options.key_mask.defined() ? visible.any(-1).transpose(1, 2).unsqueeze(-1) : at::Tensor()};
+}
+
+void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
+  const bool fits = q.dim() == 4 && k.dim() == 4 && k.sizes() == v.sizes() && q.size(0) == k.size(0) &&
+                    q.size(3) == k.size(3) && k.size(2) > 0 && q.size(2) % k.size(2) == 0;
+  if (!fits) {
+    throw ShapeError(fmt::format(
+        "attention: q is {}, k {}, v {}. Allowed: q [batch, queries, heads, d], k and v [batch, keys, "
+        "kv_heads, d] with heads a multiple of kv_heads.",
+        shape_text(q.sizes()), shape_text(k.sizes()), shape_text(v.sizes())));
+  }
+  if (options.causal && q.size(1) > k.size(1)) {
+    throw ShapeError(fmt::format(
+        "attention: {} queries but {} keys. Causal attention needs at least as many keys as queries.",
+        q.size(1), k.size(1)));
+  }
+  const at::Tensor& mask = options.key_mask;
+  if (mask.defined() && (mask.scalar_type() != at::kBool || mask.dim() != 2 || mask.size(0) != k.size(0) ||
+                         mask.size(1) != k.size(1))) {
+    throw ShapeError(fmt::format("attention: key_mask is {} {}. It must be bool {}x{} (batch, keys).",
+                                 at::toString(mask.scalar_type()), shape_text(mask.sizes()), k.size(0),
+                                 k.size(1)));
+  }
+}
+
+}  // namespace
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& options) {
-  return aten::attention(q, k, v, options);
+  check(q, k, v, options);
+  if (!has_kernel(q) || options.dropout_mask || q.numel() == 0) return aten::attention(q, k, v, options);
+  const double scale = options.scale != 0 ? options.scale : 1.0 / std::sqrt(static_cast<double>(q.size(3)));
+  const bool square = q.size(1) == k.size(1);
+  const auto dense = [](const at::Tensor& t) { return t.stride(-1) == 1 ? t : t.contiguous(); };
+  if (!options.key_mask.defined() && (square || !options.causal || q.size(1) == 1)) {
+    return Flash::apply(dense(q), dense(k), dense(v), std::optional<at::Tensor>(),
+                        options.causal && q.size(1) > 1, scale);
+  }
+  const Mask mask = build_mask(q, k, options);
+  const at::Tensor y = Flash::apply(dense(q), dense(k), dense(v), given(mask.additive), false, scale);
+  return mask.seen.defined() ? y.masked_fill(mask.seen.logical_not(), 0) : y;
 }
 
 }  // namespace colossal::nn::functional

@@ -2,16 +2,156 @@
 #include "colossal/nn/functional/cross_entropy.h"
 
 #include "colossal/nn/functional/aten.h"
+#include "colossal/nn/functional/cross_entropy_kernels.h"
+#include "colossal/tensor/cast_cache.h"
+#include "colossal/tensor/matmul.h"
 
 namespace colossal::nn::functional {
+namespace {
+
+namespace ag = torch::autograd;
+
+// Logits held at a time. Larger chunks spread the traffic of accumulating the weight gradient over more
+// tokens.
+constexpr int64_t kLogitBytes = int64_t{96} << 20;
+
+// Equal chunks, so that all of them use one matmul kernel.
+int64_t chunk_rows(int64_t rows, int64_t vocabulary, int64_t element_bytes) {
+  const int64_t most =
+      std::clamp<int64_t>(kLogitBytes / (vocabulary * element_bytes), 1, std::max<int64_t>(rows, 1));
+  const int64_t chunks = (rows + most - 1) / most;
+  return chunks == 0 ? 1 : (rows + chunks - 1) / chunks;
+}
+
+struct Want {
+  bool hidden = false;
+  bool weight = false;
+  bool any() const { return hidden || weight; }
+};
+
+struct Result {
+  at::Tensor log_probs;  // [rows], wide; 0 where ignored
+  at::Tensor dhidden;    // of -sum(log_probs) * scale
+  at::Tensor dweight;
+};
+
+template <class T>
+void softmax_rows(const at::Tensor& logits, const at::Tensor& dlogits, const int64_t* labels,
+                  simd::Wide<T>* log_probs, double scale) {
+  using A = simd::Wide<T>;
+  const CrossEntropyArguments<T> a{logits.mutable_data_ptr<A>(),
+                                   dlogits.defined() ? dlogits.mutable_data_ptr<T>() : nullptr,
+                                   labels,
+                                   log_probs,
+                                   logits.size(1),
+                                   static_cast<A>(scale)};
+  at::parallel_for(0, logits.size(0), row_grain(logits.size(1)),
+                   [&](int64_t begin, int64_t end) { simd::run<CrossEntropyRows>(a, begin, end); });
+}
+
+Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels, double scale,
+           Want want) {
+  const at::ScalarType type = hidden.scalar_type(), wide = wide_type(type);
+  const at::Tensor h = hidden.reshape({-1, hidden.size(-1)}).contiguous(),
+                   y = labels.reshape({-1}).contiguous();
+  const at::Tensor w = tensor::cached_cast(weight, type).contiguous();
+  const int64_t rows = h.size(0), vocabulary = w.size(0);
+  const auto options = h.options().dtype(wide);
+  const int64_t chunk = chunk_rows(rows, vocabulary, wide == at::kDouble ? 8 : 4);
+  Result result{at::empty({rows}, options), want.hidden ? at::empty_like(h) : at::Tensor(),
+                want.weight ? (rows == 0 ? at::zeros(w.sizes(), options) : at::empty(w.sizes(), options))
+                            : at::Tensor()};
+  const at::Tensor logits_buffer = at::empty({chunk, vocabulary}, options);
+  const at::Tensor dlogits_buffer = !want.any()    ? at::Tensor()
+                                    : type == wide ? logits_buffer
+                                                   : at::empty({chunk, vocabulary}, h.options());
+  for (int64_t begin = 0; begin < rows; begin += chunk) {
+    const int64_t count = std::min(chunk, rows - begin);
+    const at::Tensor rows_h = h.narrow(0, begin, count), logits = logits_buffer.narrow(0, 0, count);
+    const at::Tensor dlogits = want.any() ? dlogits_buffer.narrow(0, 0, count) : at::Tensor();
+    tensor::matmul_forward_wide(logits, rows_h, w);
+    with_type(type, [&](auto zero) {
+      using T = decltype(zero);
+      softmax_rows<T>(logits, dlogits, y.const_data_ptr<int64_t>() + begin,
+                      result.log_probs.template mutable_data_ptr<simd::Wide<T>>() + begin, scale);
+    });
+    if (want.hidden) tensor::matmul_input_grad_into(result.dhidden.narrow(0, begin, count), dlogits, w);
+    if (want.weight) {
+      tensor::matmul_weight_grad_(result.dweight, dlogits, rows_h,
+                                  begin == 0 ? tensor::Accumulate::no : tensor::Accumulate::yes);
+    }
+  }
+  return result;
+}
+
+// In the order of the tokens and in double, so that chunks and threads leave no trace.
+double total(const at::Tensor& log_probs) {
+  double sum = 0;
+  const at::Tensor wide = log_probs.to(at::kDouble);
+  for (const double *p = wide.const_data_ptr<double>(), *end = p + wide.numel(); p != end; ++p) sum += *p;
+  return sum;
+}
+
+// The gradients are formed in forward, while the logits of a chunk are there anyway, and scaled in backward
+// where that is needed.
+struct FusedLoss : ag::Function<FusedLoss> {
+  static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
+                            const at::Tensor& labels, double num_targets, bool want_hidden,
+                            bool want_weight) {
+    Result r = run(hidden, weight, labels, 1.0 / num_targets, {want_hidden, want_weight});
+    if (want_hidden) r.dhidden = r.dhidden.view(hidden.sizes());
+    if (want_weight) r.dweight = r.dweight.to(weight.scalar_type());
+    ctx->save_for_backward({r.dhidden, r.dweight});
+    return at::full({}, -total(r.log_probs) / num_targets, r.log_probs.options());
+  }
+
+  static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
+    const auto saved = ctx->get_saved_variables();
+    const double factor = grads[0].item<double>();
+    const auto scaled = [&](const at::Tensor& t) { return !t.defined() || factor == 1 ? t : t * factor; };
+    return {scaled(saved[0]), scaled(saved[1]), {}, {}, {}, {}};
+  }
+};
+
+void check(const char* where, const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels) {
+  const bool fits = hidden.dim() > 0 && weight.dim() == 2 && hidden.size(-1) == weight.size(1) &&
+                    labels.sizes() == hidden.sizes().slice(0, static_cast<size_t>(hidden.dim() - 1)) &&
+                    labels.scalar_type() == at::kLong;
+  if (!fits) {
+    throw ShapeError(
+        fmt::format("{}: hidden is {}, weight {}, labels {} {}. Allowed: hidden [.., h], weight [vocabulary, "
+                    "h], labels int64 [..].",
+                    where, shape_text(hidden.sizes()), shape_text(weight.sizes()),
+                    at::toString(labels.scalar_type()), shape_text(labels.sizes())));
+  }
+  if (!labels.is_cpu()) return;
+  const at::Tensor dense = labels.contiguous();
+  const int64_t* y = dense.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < dense.numel(); ++i) {
+    if (y[i] != kIgnoredLabel && (y[i] < 0 || y[i] >= weight.size(0))) {
+      throw ShapeError(fmt::format(
+          "{}: label {} (token {}) is outside the vocabulary. Allowed: 0 to {}, or {} for no target.", where,
+          y[i], i, weight.size(0) - 1, kIgnoredLabel));
+    }
+  }
+}
+
+}  // namespace
 
 at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight,
                                       const at::Tensor& labels, double num_targets) {
-  return aten::fused_linear_cross_entropy(hidden, weight, labels, num_targets);
+  check("fused_linear_cross_entropy", hidden, weight, labels);
+  if (!has_kernel(hidden)) return aten::fused_linear_cross_entropy(hidden, weight, labels, num_targets);
+  const bool grad = at::GradMode::is_enabled();
+  return FusedLoss::apply(hidden, weight, labels, num_targets, grad && hidden.requires_grad(),
+                          grad && weight.requires_grad());
 }
 
 at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels) {
-  return aten::token_log_probs(hidden, weight, labels);
+  check("token_log_probs", hidden, weight, labels);
+  at::NoGradGuard no_grad;
+  if (!has_kernel(hidden)) return aten::token_log_probs(hidden, weight, labels);
+  return run(hidden, weight, labels, 1.0, {}).log_probs.view(labels.sizes());
 }
 
 }  // namespace colossal::nn::functional

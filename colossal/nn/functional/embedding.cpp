@@ -2,11 +2,110 @@
 #include "colossal/nn/functional/embedding.h"
 
 #include "colossal/nn/functional/aten.h"
+#include "colossal/nn/functional/kernel.h"
 
 namespace colossal::nn::functional {
+namespace {
+
+namespace ag = torch::autograd;
+
+struct CopyRow {
+  template <class From, class To>
+  COLOSSAL_INLINE static void run(const From* from, To* to, int64_t n) {
+    if constexpr (std::is_same_v<simd::Wide<From>, simd::Wide<To>>) {
+      for (int64_t i = 0; i < n; i += simd::kLanes<From>)
+        simd::store_up_to(to + i, simd::load_up_to(from + i, n - i), n - i);
+    } else {
+      for (int64_t i = 0; i < n; ++i) to[i] = static_cast<To>(from[i]);
+    }
+  }
+};
+
+struct AddRow {
+  template <class From, class To>
+  COLOSSAL_INLINE static void run(const From* from, To* to, int64_t n) {
+    if constexpr (std::is_same_v<simd::Wide<From>, simd::Wide<To>>) {
+      for (int64_t i = 0; i < n; i += simd::kLanes<From>) {
+        simd::store_up_to(to + i, simd::load_up_to(to + i, n - i) + simd::load_up_to(from + i, n - i), n - i);
+      }
+    } else {
+      for (int64_t i = 0; i < n; ++i) to[i] += static_cast<To>(from[i]);
+    }
+  }
+};
+
+void check_ids(const at::Tensor& ids, int64_t rows) {
+  if (ids.scalar_type() != at::kLong) {
+    throw ShapeError(
+        fmt::format("embedding: ids are {}. They must be int64.", at::toString(ids.scalar_type())));
+  }
+  const int64_t* id = ids.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < ids.numel(); ++i) {
+    if (id[i] < 0 || id[i] >= rows) {
+      throw ShapeError(fmt::format("embedding: id {} (element {}) is outside the table of {} rows (0 to {}).",
+                                   id[i], i, rows, rows - 1));
+    }
+  }
+}
+
+struct Embedding : ag::Function<Embedding> {
+  static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& ids, const at::Tensor& table_in,
+                            int64_t dtype) {
+    const at::Tensor table = table_in.contiguous();
+    std::vector<int64_t> shape = ids.sizes().vec();
+    shape.push_back(table.size(1));
+    const at::Tensor out = at::empty(shape, table.options().dtype(static_cast<at::ScalarType>(dtype)));
+    const int64_t h = table.size(1), *id = ids.const_data_ptr<int64_t>();
+    with_type(table.scalar_type(), [&](auto from) {
+      with_type(out.scalar_type(), [&](auto to) {
+        using From = decltype(from);
+        using To = decltype(to);
+        const From* source = table.const_data_ptr<From>();
+        To* target = out.mutable_data_ptr<To>();
+        at::parallel_for(0, ids.numel(), row_grain(h), [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) simd::run<CopyRow>(source + id[i] * h, target + i * h, h);
+        });
+      });
+    });
+    ctx->save_for_backward({ids});
+    ctx->saved_data["rows"] = table.size(0);
+    ctx->saved_data["type"] = static_cast<int64_t>(table.scalar_type());
+    return out;
+  }
+
+  // Each task owns a range of rows of the table and adds what belongs there in the order of the ids.
+  static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
+    const at::Tensor ids = ctx->get_saved_variables()[0], dy = grads[0].contiguous();
+    const auto type = static_cast<at::ScalarType>(ctx->saved_data["type"].toInt());
+    const int64_t rows = ctx->saved_data["rows"].toInt(), h = dy.size(-1),
+                  *id = ids.const_data_ptr<int64_t>();
+    const at::Tensor dtable = at::empty({rows, h}, dy.options().dtype(wide_type(type)));
+    with_type(dy.scalar_type(), [&](auto from) {
+      with_type(dtable.scalar_type(), [&](auto to) {
+        using From = decltype(from);
+        using To = decltype(to);
+        const From* source = dy.const_data_ptr<From>();
+        To* target = dtable.mutable_data_ptr<To>();
+        at::parallel_for(0, rows, row_grain(h), [&](int64_t begin, int64_t end) {
+          std::fill(target + begin * h, target + end * h, To{});
+          for (int64_t i = 0; i < ids.numel(); ++i) {
+            if (id[i] >= begin && id[i] < end) simd::run<AddRow>(source + i * h, target + id[i] * h, h);
+          }
+        });
+      });
+    });
+    return {at::Tensor(), dtable.to(type), at::Tensor()};
+  }
+};
+
+}  // namespace
 
 at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, std::optional<at::ScalarType> dtype) {
-  return aten::embedding(ids, table, dtype.value_or(table.scalar_type()));
+  const at::ScalarType type = dtype.value_or(table.scalar_type());
+  if (!has_kernel(table) || !has_kernel(type) || !ids.is_cpu()) return aten::embedding(ids, table, type);
+  const at::Tensor dense = ids.contiguous();
+  check_ids(dense, table.size(0));
+  return Embedding::apply(dense, table, static_cast<int64_t>(type));
 }
 
 }  // namespace colossal::nn::functional

@@ -45,11 +45,10 @@ Session::Session(const Place& place)
                     "\"gloo\".",
                     group_, place.size(), kMaxMembers));
   }
-  // Spinning (up to about 0.1 ms) pays only where every member has a core of its own; elsewhere the peer may need this
-  // one. To yield where there are enough cores would hand a time slice to whatever else runs on the host.
+  // Spinning pays only where every member has a core of its own; elsewhere the core is the other member's.
   const bool crowded = place.size() > usable_cores();
-  max_spins_ = crowded ? 0 : 8192;
-  max_yields_ = crowded ? 64 : 0;
+  max_spins_ = crowded ? 0 : 2048;
+  max_yields_ = crowded ? 64 : 16;
   spins_[static_cast<int>(Lane::caller)] = max_spins_;
   join(place);
 }

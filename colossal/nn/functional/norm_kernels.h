@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels of norm.cpp over the rows [begin, end) of dense [rows, h] tensors. T: storage, A: its wide type.
+// Internal to nn/functional.
+#pragma once
+#include "colossal/nn/functional/kernel.h"
+
+namespace colossal::nn::functional {
+
+template <class T>
+struct NormForwardArguments {
+  using A = simd::Wide<T>;
+  const T* x;
+  const T* residual;  // null: none
+  T* sum;             // x + residual, where there is a residual
+  T* y;
+  const A* weight;
+  const A* bias;  // null: none
+  A* mean;        // centred norms only
+  A* rstd;
+  int64_t h;
+  A eps;
+};
+
+// kCentered: layer norm, else RMS norm.
+template <bool kCentered>
+struct NormForward {
+  template <class T>
+  COLOSSAL_INLINE static void run(NormForwardArguments<T> a, int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) row(a, r);
+  }
+
+  // sum = x + residual, rounded to T: what is normalised is what is stored.
+  template <class T>
+  COLOSSAL_INLINE static void add(const T* x, const T* residual, T* sum, int64_t h) {
+    using A = simd::Wide<T>;
+    int64_t i = 0;
+    for (; i + simd::kLanes<T> <= h; i += simd::kLanes<T>)
+      simd::store(sum + i, simd::load(x + i) + simd::load(residual + i));
+    for (; i < h; ++i) sum[i] = static_cast<T>(static_cast<A>(x[i]) + static_cast<A>(residual[i]));
+  }
+
+  template <class T>
+  COLOSSAL_INLINE static void row(const NormForwardArguments<T>& a, int64_t r) {
+    using A = simd::Wide<T>;
+    constexpr int64_t kLanes = simd::kLanes<T>;
+    const int64_t h = a.h, whole = h / kLanes * kLanes;
+    const T* x = a.x + r * h;
+    T* y = a.y + r * h;
+    if (a.residual != nullptr) {
+      add(x, a.residual + r * h, a.sum + r * h, h);
+      x = a.sum + r * h;
+    }
+    A mean = 0;
+    if constexpr (kCentered) {
+      simd::Vector<T> total{};
+      for (int64_t i = 0; i < whole; i += kLanes) total += simd::load(x + i);
+      mean = simd::horizontal_sum(total);
+      for (int64_t i = whole; i < h; ++i) mean += static_cast<A>(x[i]);
+      mean /= static_cast<A>(h);
+      a.mean[r] = mean;
+    }
+    simd::Vector<T> squares{};
+    for (int64_t i = 0; i < whole; i += kLanes) {
+      const auto d = simd::load(x + i) - mean;
+      squares += d * d;
+    }
+    A square = simd::horizontal_sum(squares);
+    for (int64_t i = whole; i < h; ++i)
+      square += (static_cast<A>(x[i]) - mean) * (static_cast<A>(x[i]) - mean);
+    const A rstd = A{1} / std::sqrt(square / static_cast<A>(h) + a.eps);
+    a.rstd[r] = rstd;
+    for (int64_t i = 0; i < whole; i += kLanes) {
+      auto v = (simd::load(x + i) - mean) * rstd * simd::load(a.weight + i);
+      if (a.bias != nullptr) v += simd::load(a.bias + i);
+      simd::store(y + i, v);
+    }
+    for (int64_t i = whole; i < h; ++i) {
+      const A v = (static_cast<A>(x[i]) - mean) * rstd * a.weight[i];
+      y[i] = static_cast<T>(a.bias != nullptr ? v + a.bias[i] : v);
+    }
+  }
+};
+
+template <class T>
+struct NormBackwardArguments {
+  using A = simd::Wide<T>;
+  const T* x;  // what was normalised
+  const T* dy;
+  const T* dsum;  // gradient that reaches the sum past the norm; null: none
+  T* dx;
+  const A* weight;
+  const A* mean;  // centred norms only
+  const A* rstd;
+  A* dweight;  // [blocks, h], zero on entry
+  A* dbias;    // null: none
+  int64_t h;
+  int64_t rows;
+};
+
+// Block b covers the rows [b, b + 1) * rows_per_block(rows).
+template <bool kCentered>
+struct NormBackward {
+  template <class T>
+  COLOSSAL_INLINE static void run(NormBackwardArguments<T> a, int64_t block) {
+    const int64_t size = rows_per_block(a.rows), begin = block * size, end = std::min(a.rows, begin + size);
+    a.dweight += block * a.h;
+    if (a.dbias != nullptr) a.dbias += block * a.h;
+    for (int64_t r = begin; r < end; ++r) row(a, r);
+  }
+
+  template <class T>
+  COLOSSAL_INLINE static void row(const NormBackwardArguments<T>& a, int64_t r) {
+    using A = simd::Wide<T>;
+    constexpr int64_t kLanes = simd::kLanes<T>;
+    const int64_t h = a.h, whole = h / kLanes * kLanes;
+    const T* x = a.x + r * h;
+    const T* dy = a.dy + r * h;
+    const T* dsum = a.dsum == nullptr ? nullptr : a.dsum + r * h;
+    T* dx = a.dx + r * h;
+    const A rstd = a.rstd[r], mean = kCentered ? a.mean[r] : A{0};
+    // With g = dy * weight and n = (x - mean) * rstd: dx = rstd * (g - average(g) - n * average(g n)); no
+    // average(g) for RMS norm.
+    simd::Vector<T> sum_g{}, sum_gn{};
+    for (int64_t i = 0; i < whole; i += kLanes) {
+      const auto d = simd::load(dy + i), n = (simd::load(x + i) - mean) * rstd,
+                 g = d * simd::load(a.weight + i);
+      if constexpr (kCentered) sum_g += g;
+      sum_gn += g * n;
+      simd::store(a.dweight + i, simd::load(a.dweight + i) + d * n);
+      if (a.dbias != nullptr) simd::store(a.dbias + i, simd::load(a.dbias + i) + d);
+    }
+    A average_g = simd::horizontal_sum(sum_g), average_gn = simd::horizontal_sum(sum_gn);
+    for (int64_t i = whole; i < h; ++i) {
+      const A d = static_cast<A>(dy[i]), n = (static_cast<A>(x[i]) - mean) * rstd, g = d * a.weight[i];
+      if constexpr (kCentered) average_g += g;
+      average_gn += g * n;
+      a.dweight[i] += d * n;
+      if (a.dbias != nullptr) a.dbias[i] += d;
+    }
+    average_g /= static_cast<A>(h);
+    average_gn /= static_cast<A>(h);
+    for (int64_t i = 0; i < whole; i += kLanes) {
+      const auto n = (simd::load(x + i) - mean) * rstd, g = simd::load(dy + i) * simd::load(a.weight + i);
+      auto v = (g - average_g - n * average_gn) * rstd;
+      if (dsum != nullptr) v += simd::load(dsum + i);
+      simd::store(dx + i, v);
+    }
+    for (int64_t i = whole; i < h; ++i) {
+      const A n = (static_cast<A>(x[i]) - mean) * rstd, g = static_cast<A>(dy[i]) * a.weight[i];
+      const A v = (g - average_g - n * average_gn) * rstd;
+      dx[i] = static_cast<T>(dsum != nullptr ? v + static_cast<A>(dsum[i]) : v);
+    }
+  }
+};
+
+}  // namespace colossal::nn::functional

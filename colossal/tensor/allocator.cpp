@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/tensor/allocator.h"
+
+#include <c10/core/CPUAllocator.h>
+#include <malloc.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+
+#include "colossal/base/error.h"
+#include "colossal/tensor/block_pool.h"
+
+namespace colossal::tensor {
+namespace {
+
+constexpr int64_t kSmallBytes = int64_t{64} << 10;  // below: malloc, which is good at it
+constexpr size_t kAlignment = 64;
+
+// In front of every block, so that freeing needs no look-up.
+struct alignas(kAlignment) Header {
+  int64_t bytes;
+  BlockPool::Block* block;  // null: from malloc
+};
+
+int64_t machine_bytes() { return static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE); }
+
+class CachingAllocator final : public c10::Allocator {
+ public:
+  explicit CachingAllocator(const AllocatorOptions& options)
+      : pool_(options.pool ? new BlockPool({.cache_bytes = bound(options), .huge_pages = options.huge_pages})
+                           : nullptr) {
+    if (pool_ != nullptr && !pool_->usable()) pool_ = nullptr;
+  }
+
+  static int64_t bound(const AllocatorOptions& options) {
+    return options.cache_bytes > 0 ? options.cache_bytes : machine_bytes() / 4;
+  }
+
+  c10::DataPtr allocate(size_t n) override {
+    if (n == 0) return {nullptr, nullptr, &free_block, c10::Device(c10::DeviceType::CPU)};
+    const auto bytes = static_cast<int64_t>(n);
+    Header* header = pool_ != nullptr && bytes >= kSmallBytes ? from_pool(bytes) : from_malloc(bytes);
+    if (header == nullptr) out_of_memory(bytes);
+    header->bytes = bytes;
+    count(bytes);
+    void* data = header + 1;
+    return {data, data, &free_block, c10::Device(c10::DeviceType::CPU)};
+  }
+
+  c10::DeleterFnPtr raw_deleter() const override { return &free_block; }
+  void copy_data(void* dest, const void* src, std::size_t n) const override {
+    default_copy_data(dest, src, n);
+  }
+
+  MemoryStats stats() const {
+    const int64_t live = live_.load(), cached = cached_bytes();
+    return {.live_bytes = live,
+            .peak_bytes = std::max(peak_.load(), live),
+            .cached_bytes = cached,
+            .peak_held_bytes = std::max(peak_held_.load(), live + cached),
+            .num_allocations = allocations_.load()};
+  }
+  void reset_peak() {
+    peak_ = live_.load();
+    peak_held_ = live_.load() + cached_bytes();
+  }
+  BlockPool* pool() { return pool_; }
+
+ private:
+  int64_t cached_bytes() const { return pool_ != nullptr ? pool_->cached_bytes() : 0; }
+
+  Header* from_pool(int64_t bytes) {
+    const int64_t whole = bytes + static_cast<int64_t>(sizeof(Header));
+    BlockPool::Block* block = pool_->allocate(whole);
+    if (block == nullptr) {
+      pool_->trim(0);
+      block = pool_->allocate(whole);
+    }
+    return block == nullptr ? nullptr : new (block->address()) Header{bytes, block};
+  }
+
+  static Header* from_malloc(int64_t bytes) {
+    void* memory = nullptr;
+    if (::posix_memalign(&memory, kAlignment, static_cast<size_t>(bytes) + sizeof(Header)) != 0)
+      return nullptr;
+    return new (memory) Header{bytes, nullptr};
+  }
+
+  [[noreturn]] void out_of_memory(int64_t bytes) const {
+    const MemoryStats s = stats();
+    throw Error(
+        fmt::format("allocator: a tensor of {:.1f} MiB does not fit: {:.1f} MiB live, {:.1f} MiB cached on a "
+                    "machine of {:.1f} MiB. "
+                    "Nearest fix: a smaller train.microbatch_size.",
+                    static_cast<double>(bytes) / (1 << 20), static_cast<double>(s.live_bytes) / (1 << 20),
+                    static_cast<double>(s.cached_bytes) / (1 << 20),
+                    static_cast<double>(machine_bytes()) / (1 << 20)),
+        ExitCode::out_of_memory);
+  }
+
+  static void raise(std::atomic<int64_t>& peak, int64_t value) {
+    int64_t seen = peak.load(std::memory_order_relaxed);
+    while (seen < value && !peak.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
+    }
+  }
+
+  void count(int64_t bytes) {
+    allocations_.fetch_add(1, std::memory_order_relaxed);
+    const int64_t live = live_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+    raise(peak_, live);
+    if (bytes >= kSmallBytes) raise(peak_held_, live + cached_bytes());
+  }
+
+  static void free_block(void* data);
+
+  BlockPool* pool_;  // never destroyed: tensors may outlive every static object
+  std::atomic<int64_t> live_{0}, peak_{0}, peak_held_{0}, allocations_{0};
+};
+
+// The process-wide allocator is installed into libtorch, so it lives in one place here, too.
+std::atomic<CachingAllocator*>& installed() {
+  static std::atomic<CachingAllocator*> allocator{nullptr};
+  return allocator;
+}
+
+void CachingAllocator::free_block(void* data) {
+  if (data == nullptr) return;
+  Header* header = static_cast<Header*>(data) - 1;
+  CachingAllocator* self = installed().load(std::memory_order_relaxed);
+  self->live_.fetch_sub(header->bytes, std::memory_order_relaxed);
+  if (header->block != nullptr) {
+    self->pool_->release(header->block);
+  } else {
+    std::free(header);
+  }
+}
+
+// Scratch memory of the math libraries comes from malloc: keep it instead of returning it after each call.
+void keep_heap() {
+#if defined(__GLIBC__)
+  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
+#endif
+}
+
+}  // namespace
+
+bool AllocatorOptions::default_pool() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return false;
+#else
+  const char* wish = std::getenv("COLOSSAL_ALLOCATOR");
+  return wish == nullptr || std::strcmp(wish, "malloc") != 0;
+#endif
+}
+
+void install_caching_allocator(const AllocatorOptions& options) {
+  static std::mutex mutex;
+  std::lock_guard lock(mutex);
+  if (CachingAllocator* present = installed().load()) {
+    if (present->pool() != nullptr) present->pool()->set_cache_bytes(CachingAllocator::bound(options));
+    return;
+  }
+  auto* allocator = new CachingAllocator(options);
+  if (allocator->pool() != nullptr) keep_heap();
+  installed() = allocator;
+  c10::SetCPUAllocator(allocator, 200);
+}
+
+bool caching_allocator_installed() { return installed().load() != nullptr; }
+
+MemoryStats memory_stats() {
+  const CachingAllocator* allocator = installed().load();
+  return allocator == nullptr ? MemoryStats{} : allocator->stats();
+}
+
+void reset_peak() {
+  if (CachingAllocator* allocator = installed().load()) allocator->reset_peak();
+}
+
+void release_cached_memory() {
+  CachingAllocator* allocator = installed().load();
+  if (allocator != nullptr && allocator->pool() != nullptr) allocator->pool()->trim(0);
+}
+
+}  // namespace colossal::tensor

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/tensor/matmul.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include "colossal/base/error.h"
+#include "colossal/tensor/matmul_tuner.h"
+#include "colossal/tensor/shape_text.h"
+
+// MKL's product of bf16 matrices into fp32, inside libtorch_cpu where torch was built with MKL.
+extern "C" __attribute__((weak)) void gemm_bf16bf16f32_(const char* trans_a, const char* trans_b,
+                                                        const int* m, const int* n, const int* k,
+                                                        const float* alpha, const void* a, const int* lda,
+                                                        const void* b, const int* ldb, const float* beta,
+                                                        float* c, const int* ldc);
+
+namespace colossal::tensor {
+namespace {
+
+using OptionalScalars = c10::List<std::optional<at::Scalar>>;
+using OnednnLinear = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                                std::string_view, OptionalScalars, std::optional<std::string_view>);
+
+// oneDNN's linear on dense weights; absent where torch was built without oneDNN.
+const std::optional<c10::TypedOperatorHandle<OnednnLinear>>& onednn_op() {
+  static const auto op = []() -> std::optional<c10::TypedOperatorHandle<OnednnLinear>> {
+    const auto handle = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
+    if (!handle) return std::nullopt;
+    return handle->typed<OnednnLinear>();
+  }();
+  return op;
+}
+
+at::Tensor onednn(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias = {}) {
+  return onednn_op()->call(x, w, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt, "none",
+                           OptionalScalars(), std::nullopt);
+}
+
+bool narrow(at::ScalarType type) { return type == at::kBFloat16 || type == at::kHalf; }
+bool has_mkl_bf16(const at::Tensor& t) {
+  return gemm_bf16bf16f32_ != nullptr && t.is_cpu() && t.scalar_type() == at::kBFloat16;
+}
+
+// Row-major c [m, n] = op(a) op(b) + beta c, where op transposes if asked; a and b are dense row-major bf16,
+// c fp32.
+void mkl_bf16(bool trans_a, const at::Tensor& a, bool trans_b, const at::Tensor& b, float beta,
+              const at::Tensor& c) {
+  // Column-major libraries see every matrix transposed: c^T = op(b)^T op(a)^T.
+  const int m = static_cast<int>(c.size(0)), n = static_cast<int>(c.size(1));
+  const int k = static_cast<int>(trans_a ? a.size(0) : a.size(1));
+  const int lda = static_cast<int>(std::max<int64_t>(1, a.size(1))),
+            ldb = static_cast<int>(std::max<int64_t>(1, b.size(1)));
+  const int ldc = std::max(1, n);
+  const float one = 1;
+  gemm_bf16bf16f32_(trans_b ? "T" : "N", trans_a ? "T" : "N", &n, &m, &k, &one, b.const_data_ptr(), &ldb,
+                    a.const_data_ptr(), &lda, &beta, c.mutable_data_ptr<float>(), &ldc);
+}
+
+void check(const char* where, const at::Tensor& a, const at::Tensor& b) {
+  if (a.dim() != 2 || b.dim() != 2 || a.scalar_type() != b.scalar_type()) {
+    throw ShapeError(fmt::format("{}: operands are {} {} and {} {}. Both must be matrices of one dtype.",
+                                 where, shape_text(a.sizes()), at::toString(a.scalar_type()),
+                                 shape_text(b.sizes()), at::toString(b.scalar_type())));
+  }
+}
+
+// Operands for a measurement: contents do not matter, but must not be denormal.
+at::Tensor sample(int64_t rows, int64_t columns, at::ScalarType dtype) {
+  return at::full({rows, columns}, 0.5, dtype);
+}
+
+bool use_onednn(MatmulOp op, const at::Tensor& like, int64_t rows, int64_t in, int64_t out) {
+  if (!like.is_cpu() || like.scalar_type() != at::kFloat || !onednn_op()) return false;
+  const auto candidates = [&]() -> std::vector<MatmulCandidate> {
+    const at::Tensor w = sample(out, in, at::kFloat),
+                     big = sample(std::max<int64_t>(rows, 64), std::max(in, out), at::kFloat);
+    const auto operand = [big](int64_t r, int64_t c) {
+      return big.view(-1).narrow(0, 0, r * c).view({r, c});
+    };
+    const auto x = [=](int64_t r) { return operand(r, in); };
+    const auto dy = [=](int64_t r) { return operand(r, out); };
+    switch (op) {
+      case MatmulOp::forward:
+        return {{MatmulKernel::aten, [=](int64_t r) { at::mm(x(r), w.t()); }},
+                {MatmulKernel::onednn, [=](int64_t r) { onednn(x(r), w); }}};
+      case MatmulOp::input_grad:
+        return {{MatmulKernel::aten, [=](int64_t r) { at::mm(dy(r), w); }},
+                {MatmulKernel::onednn, [=](int64_t r) { onednn(dy(r), w.t()); }}};
+      default:
+        return {{MatmulKernel::aten, [=](int64_t r) { at::mm(dy(r).t(), x(r)); }},
+                {MatmulKernel::onednn, [=](int64_t r) { onednn(dy(r).t(), x(r).t()); }}};
+    }
+  };
+  return choose_matmul({op, at::kFloat, rows, in, out}, candidates, MatmulKernel::aten) ==
+         MatmulKernel::onednn;
+}
+
+// bf16 into fp32: MKL's own product against converting the operands.
+bool use_mkl_bf16(MatmulOp op, const at::Tensor& like, int64_t rows, int64_t in, int64_t out) {
+  if (!has_mkl_bf16(like)) return false;
+  const auto candidates = [&]() -> std::vector<MatmulCandidate> {
+    const at::Tensor w = sample(out, in, at::kBFloat16), x = sample(rows, in, at::kBFloat16),
+                     dy = sample(rows, out, at::kBFloat16);
+    if (op == MatmulOp::forward_wide) {
+      return {{MatmulKernel::mkl,
+               [=](int64_t r) {
+                 mkl_bf16(false, x.narrow(0, 0, r), true, w, 0, at::empty({r, out}, at::kFloat));
+               }},
+              {MatmulKernel::widen,
+               [=](int64_t r) { at::mm(x.narrow(0, 0, r).to(at::kFloat), w.to(at::kFloat).t()); }}};
+    }
+    return {
+        {MatmulKernel::mkl,
+         [=](int64_t r) {
+           mkl_bf16(true, dy.narrow(0, 0, r), false, x.narrow(0, 0, r), 0, at::empty({out, in}, at::kFloat));
+         }},
+        {MatmulKernel::widen, [=](int64_t r) {
+           at::mm(dy.narrow(0, 0, r).to(at::kFloat).t(), x.narrow(0, 0, r).to(at::kFloat));
+         }}};
+  };
+  return choose_matmul({op, at::kBFloat16, rows, in, out}, candidates, MatmulKernel::mkl) ==
+         MatmulKernel::mkl;
+}
+
+}  // namespace
+
+at::Tensor matmul_forward(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias) {
+  check("matmul_forward", x, w);
+  if (use_onednn(MatmulOp::forward, x, x.size(0), w.size(1), w.size(0))) return onednn(x, w, bias);
+  return bias.defined() ? at::addmm(bias, x, w.t()) : at::mm(x, w.t());
+}
+
+void matmul_forward_wide(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w) {
+  check("matmul_forward_wide", x, w);
+  at::Tensor out = y;
+  if (!narrow(x.scalar_type())) {
+    if (use_onednn(MatmulOp::forward, x, x.size(0), w.size(1), w.size(0))) {
+      out.copy_(onednn(x, w));
+    } else {
+      at::mm_out(out, x, w.t());
+    }
+  } else if (use_mkl_bf16(MatmulOp::forward_wide, x, x.size(0), w.size(1), w.size(0))) {
+    mkl_bf16(false, x, true, w, 0, y);
+  } else {
+    at::mm_out(out, x.to(at::kFloat), w.to(at::kFloat).t());
+  }
+}
+
+at::Tensor matmul_input_grad(const at::Tensor& dy, const at::Tensor& w) {
+  check("matmul_input_grad", dy, w);
+  if (use_onednn(MatmulOp::input_grad, dy, dy.size(0), w.size(1), w.size(0))) return onednn(dy, w.t());
+  return at::mm(dy, w);
+}
+
+void matmul_input_grad_into(const at::Tensor& dx, const at::Tensor& dy, const at::Tensor& w) {
+  check("matmul_input_grad", dy, w);
+  at::Tensor out = dx;
+  if (use_onednn(MatmulOp::input_grad, dy, dy.size(0), w.size(1), w.size(0))) {
+    out.copy_(onednn(dy, w.t()));
+  } else {
+    at::mm_out(out, dy, w);
+  }
+}
+
+void matmul_weight_grad_(const at::Tensor& dw, const at::Tensor& dy, const at::Tensor& x,
+                         Accumulate accumulate) {
+  check("matmul_weight_grad", dy, x);
+  const bool adds = accumulate == Accumulate::yes;
+  at::Tensor out = dw;
+  if (narrow(x.scalar_type()) && dw.scalar_type() == at::kFloat) {
+    if (dw.is_contiguous() && use_mkl_bf16(MatmulOp::weight_grad_wide, x, x.size(0), x.size(1), dy.size(1))) {
+      mkl_bf16(true, dy, false, x, adds ? 1.0f : 0.0f, dw);
+    } else {
+      matmul_weight_grad_(dw, dy.to(at::kFloat), x.to(at::kFloat), accumulate);
+    }
+    return;
+  }
+  if (use_onednn(MatmulOp::weight_grad, x, x.size(0), x.size(1), dy.size(1))) {
+    adds ? out.add_(onednn(dy.t(), x.t())) : out.copy_(onednn(dy.t(), x.t()));
+  } else if (adds) {
+    out.addmm_(dy.t(), x);
+  } else {
+    at::mm_out(out, dy.t(), x);
+  }
+}
+
+at::Tensor matmul_weight_grad(const at::Tensor& dy, const at::Tensor& x, at::ScalarType result) {
+  if (result == at::kFloat && x.scalar_type() == at::kFloat &&
+      use_onednn(MatmulOp::weight_grad, x, x.size(0), x.size(1), dy.size(1))) {
+    return onednn(dy.t(), x.t());
+  }
+  const bool direct = result == x.scalar_type() || (narrow(x.scalar_type()) && result == at::kFloat);
+  at::Tensor dw = at::empty({dy.size(1), x.size(1)}, x.options().dtype(direct ? result : x.scalar_type()));
+  matmul_weight_grad_(dw, dy, x, Accumulate::no);
+  return direct ? dw : dw.to(result);
+}
+
+}  // namespace colossal::tensor

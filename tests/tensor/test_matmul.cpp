@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <ATen/CPUGeneratorImpl.h>
+#include <doctest/doctest.h>
+
+#include "colossal/base/error.h"
+#include "colossal/tensor/matmul.h"
+#include "colossal/tensor/matmul_tuner.h"
+
+namespace {
+
+using namespace colossal::tensor;
+
+at::Tensor normal(at::IntArrayRef shape, uint64_t seed, at::ScalarType dtype) {
+  return at::randn(shape, at::detail::createCPUGenerator(seed), at::kDouble).to(dtype);
+}
+
+double error(const at::Tensor& a, const at::Tensor& b) {
+  REQUIRE(a.sizes() == b.sizes());
+  return (a.to(at::kDouble) - b).abs().max().item<double>() / std::max(1.0, b.abs().max().item<double>());
+}
+
+struct Precision {
+  at::ScalarType dtype;
+  double tolerance;
+};
+
+void check_products(int64_t t, int64_t in, int64_t out, const Precision& p) {
+  CAPTURE(at::toString(p.dtype));
+  CAPTURE(t);
+  const at::Tensor x = normal({t, in}, 1, p.dtype), w = normal({out, in}, 2, p.dtype),
+                   dy = normal({t, out}, 3, p.dtype);
+  const at::Tensor b = normal({out}, 4, p.dtype);
+  const at::Tensor x64 = x.to(at::kDouble), w64 = w.to(at::kDouble), dy64 = dy.to(at::kDouble);
+  CHECK(error(matmul_forward(x, w), at::mm(x64, w64.t())) < p.tolerance);
+  CHECK(error(matmul_forward(x, w, b), at::mm(x64, w64.t()) + b.to(at::kDouble)) < p.tolerance);
+  CHECK(error(matmul_input_grad(dy, w), at::mm(dy64, w64)) < p.tolerance);
+  CHECK(error(matmul_weight_grad(dy, x, p.dtype), at::mm(dy64.t(), x64)) < p.tolerance);
+
+  const bool narrow = p.dtype == at::kBFloat16;
+  const at::ScalarType wide = narrow ? at::kFloat : p.dtype;
+  const double exact = narrow ? 1e-6 : p.tolerance;  // fp32 results of bf16 operands lose nothing to bf16
+  const at::Tensor y = at::empty({t, out}, wide), dw = normal({out, in}, 5, wide),
+                   before = dw.to(at::kDouble).clone();
+  matmul_forward_wide(y, x, w);
+  CHECK(error(y, at::mm(x64, w64.t())) < exact);
+  matmul_weight_grad_(dw, dy, x, Accumulate::yes);
+  CHECK(error(dw, before + at::mm(dy64.t(), x64)) < exact);
+  matmul_weight_grad_(dw, dy, x, Accumulate::no);
+  CHECK(error(dw, at::mm(dy64.t(), x64)) < exact);
+}
+
+TEST_CASE("all products in all precisions, small and large enough to be measured") {
+  for (const Precision& p :
+       {Precision{at::kDouble, 1e-13}, Precision{at::kFloat, 2e-6}, Precision{at::kBFloat16, 8e-3}}) {
+    check_products(1, 7, 5, p);
+    check_products(33, 40, 127, p);
+    check_products(300, 256, 384, p);  // above the threshold of the tuner
+  }
+}
+
+TEST_CASE("choices are listed, and asked only once") {
+  check_products(300, 256, 384, {at::kFloat, 2e-6});
+  const auto choices = matmul_choices();
+  const auto found = std::find_if(choices.begin(), choices.end(), [](const MatmulChoice& c) {
+    return c.key.starts_with("forward Float 512x256->384");
+  });
+  REQUIRE(found != choices.end());
+  CHECK((found->kernel == "aten" || found->kernel == "onednn"));
+  int asked = 0;
+  const auto candidates = [&] {
+    ++asked;
+    return std::vector<MatmulCandidate>{{MatmulKernel::aten, [](int64_t) {}}};
+  };
+  const MatmulCase c{MatmulOp::forward, at::kDouble, 1000, 999, 998};
+  CHECK(choose_matmul(c, candidates, MatmulKernel::aten) == MatmulKernel::aten);
+  CHECK(choose_matmul(c, candidates, MatmulKernel::aten) == MatmulKernel::aten);
+  CHECK(asked == 1);
+}
+
+TEST_CASE("operands must be matrices of one dtype") {
+  CHECK_THROWS_WITH_AS(
+      matmul_forward(at::zeros({2, 3}), at::zeros({4, 3}, at::kBFloat16)),
+      "matmul_forward: operands are 2x3 Float and 4x3 BFloat16. Both must be matrices of one dtype.",
+      colossal::ShapeError);
+}
+
+}  // namespace
