@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "support/scratch.h"
+#include "tests/support/scratch.h"
 
 #include <cstdlib>
 #include <stdexcept>
