@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/train/monitor/metrics.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+
+#include "colossal/base/error.h"
+#include "colossal/base/file.h"
+#include "colossal/base/text.h"
+
+namespace colossal::train {
+namespace {
+
+double number(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end() || !found->is_number()) return std::numeric_limits<double>::quiet_NaN();
+  return found->get<double>();
+}
+
+// Six digits are more than a curve shows; counts stay exact.
+Json rounded(double value) {
+  if (!std::isfinite(value)) return nullptr;
+  return Json::parse(fmt::format("{:.7g}", value));
+}
+
+std::optional<Json> parse_line(const std::string& line) {
+  Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) return std::nullopt;
+  return json;
+}
+
+}  // namespace
+
+Json to_json(const StepMetrics& m) {
+  Json json = {
+      {"step", m.step},
+      {"loss", std::isfinite(m.loss) ? Json(m.loss) : Json()},  // in full: resumption is checked by it
+      {"grad_norm", std::isfinite(m.grad_norm) ? Json(m.grad_norm) : Json()},
+      {"learning_rate", m.learning_rate},
+      {"tokens_per_second", rounded(m.tokens_per_second)},
+      {"step_seconds", rounded(m.step_seconds)},
+      {"peak_memory_bytes", m.peak_memory_bytes},
+      {"data_wait_seconds", rounded(m.data_wait_seconds)},
+      {"communication_seconds", rounded(m.communication_seconds)},
+      {"time", std::round(m.time * 1e3) / 1e3}};
+  if (m.validation_loss)
+    json["validation_loss"] = std::isfinite(*m.validation_loss) ? Json(*m.validation_loss) : Json();
+  if (m.loss_scale) json["loss_scale"] = *m.loss_scale;
+  if (m.skipped) json["skipped"] = true;
+  return json;
+}
+
+StepMetrics step_metrics(const Json& json) {
+  StepMetrics m;
+  m.step = json.at("step").get<int64_t>();
+  m.loss = number(json, "loss");
+  m.grad_norm = number(json, "grad_norm");
+  m.learning_rate = number(json, "learning_rate");
+  m.tokens_per_second = number(json, "tokens_per_second");
+  m.step_seconds = number(json, "step_seconds");
+  const double peak = number(json, "peak_memory_bytes");
+  m.peak_memory_bytes = std::isfinite(peak) ? static_cast<int64_t>(peak) : 0;
+  m.data_wait_seconds = number(json, "data_wait_seconds");
+  m.communication_seconds = number(json, "communication_seconds");
+  m.time = number(json, "time");
+  if (json.contains("validation_loss")) m.validation_loss = number(json, "validation_loss");
+  if (json.contains("loss_scale")) m.loss_scale = number(json, "loss_scale");
+  m.skipped = json.contains("skipped") && json["skipped"] == true;
+  return m;
+}
+
+StepLog::StepLog(std::filesystem::path path, int64_t first_step) : path_(std::move(path)) {
+  std::error_code ignored;
+  if (path_.has_parent_path()) std::filesystem::create_directories(path_.parent_path(), ignored);
+  if (std::filesystem::exists(path_, ignored)) {
+    const std::string before = read_file(path_);
+    std::string kept;
+    for (const std::string& line : split(before, '\n')) {
+      const auto json = parse_line(line);
+      if (json && (*json)["step"].get<int64_t>() < first_step) kept += line + '\n';
+    }
+    if (kept != before) write_file_durably(path_, kept);
+  }
+  fd_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd_ < 0)
+    throw IoError(fmt::format("{}: cannot be opened for writing: {}.", path_.string(), std::strerror(errno)));
+}
+
+StepLog::StepLog(StepLog&& other) noexcept
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
+
+StepLog::~StepLog() {
+  if (fd_ >= 0) close(fd_);
+}
+
+void StepLog::append(const Json& line) {
+  const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+  size_t written = 0;
+  while (written < text.size()) {
+    const ssize_t count = ::write(fd_, text.data() + written, text.size() - written);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0)
+      throw IoError(fmt::format("{}: cannot be written: {}.", path_.string(), std::strerror(errno)));
+    written += static_cast<size_t>(count);
+  }
+}
+
+std::vector<Json> read_step_log(const std::filesystem::path& path) {
+  std::vector<Json> lines;
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return lines;
+  for (const std::string& line : split(read_file(path), '\n')) {
+    if (auto json = parse_line(line)) lines.push_back(std::move(*json));
+  }
+  return lines;
+}
+
+std::vector<StepMetrics> read_metrics(const std::filesystem::path& path) {
+  std::vector<StepMetrics> all;
+  for (const Json& line : read_step_log(path)) all.push_back(step_metrics(line));
+  return all;
+}
+
+std::vector<Sample> read_samples(const std::filesystem::path& path) {
+  std::vector<Sample> all;
+  for (const Json& line : read_step_log(path)) {
+    Sample sample{line["step"].get<int64_t>(), "", ""};
+    if (line.contains("prompt") && line["prompt"].is_string()) sample.prompt = line["prompt"];
+    if (line.contains("text") && line["text"].is_string()) sample.text = line["text"];
+    all.push_back(std::move(sample));
+  }
+  return all;
+}
+
+}  // namespace colossal::train

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// metrics.jsonl: what every optimizer step measured, one JSON object per line.
+//
+//   MetricsWriter writer("runs/first/metrics.jsonl", /*first_step=*/1);
+//   writer.write({.step = 1, .loss = 10.8, .tokens_per_second = 12000});
+//   std::vector<StepMetrics> all = read_metrics("runs/first/metrics.jsonl");
+//
+// Not thread-safe: one rank writes, from one thread. Readers may look at the file at any time.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "colossal/base/json.h"
+
+namespace colossal::train {
+
+// One optimizer step; steps count from 1. NaN and Inf are written as null.
+struct StepMetrics {
+  int64_t step = 0;
+  double loss = std::numeric_limits<double>::quiet_NaN();  // mean over the targets of the global batch
+  double grad_norm = std::numeric_limits<double>::quiet_NaN();
+  double learning_rate = 0;
+  double tokens_per_second = 0;  // of all ranks
+  double step_seconds = 0;
+  int64_t peak_memory_bytes = 0;               // the largest of all ranks
+  double data_wait_seconds = 0;                // the step waited so long for its batch
+  double communication_seconds = 0;            // of this rank, in collectives that nothing overlapped
+  double time = 0;                             // seconds since 1970 at the end of the step
+  std::optional<double> validation_loss = {};  // where an evaluation followed the step
+  std::optional<double> loss_scale = {};       // fp16
+  bool skipped = false;                        // no update: NaN or Inf
+};
+
+Json to_json(const StepMetrics& metrics);
+StepMetrics step_metrics(const Json& json);  // absent and null numbers are NaN
+
+// Text that the model wrote during training; a line of samples.jsonl.
+struct Sample {
+  int64_t step = 0;
+  std::string prompt;
+  std::string text;  // without the prompt
+};
+
+// A file of JSON objects with a "step", one per line, that survives resumption: opening it at `first_step` drops
+// the lines from there on (a run that stopped after its last checkpoint repeats those steps), and a last line
+// that was cut off. IoError names the path.
+class StepLog {
+ public:
+  StepLog(std::filesystem::path path, int64_t first_step);
+  StepLog(StepLog&& other) noexcept;
+  StepLog& operator=(StepLog&&) = delete;
+  ~StepLog();
+
+  // One write(2) per line: readers never see half of one.
+  void append(const Json& line);
+
+ private:
+  std::filesystem::path path_;
+  int fd_ = -1;
+};
+
+class MetricsWriter {
+ public:
+  MetricsWriter(const std::filesystem::path& path, int64_t first_step) : log_(path, first_step) {}
+  void write(const StepMetrics& metrics) { log_.append(to_json(metrics)); }
+
+ private:
+  StepLog log_;
+};
+
+// Whole lines of the file; a missing file is empty, lines that are no object with a "step" are left out.
+std::vector<Json> read_step_log(const std::filesystem::path& path);
+std::vector<StepMetrics> read_metrics(const std::filesystem::path& path);
+std::vector<Sample> read_samples(const std::filesystem::path& path);
+
+}  // namespace colossal::train

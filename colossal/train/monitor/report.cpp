@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/train/monitor/report.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "colossal/base/config/toml.h"
+#include "colossal/base/error.h"
+#include "colossal/base/file.h"
+#include "colossal/train/monitor/metrics.h"
+#include "colossal/train/monitor/report_page.h"
+#include "colossal/train/monitor/run_folder.h"
+
+namespace colossal::train {
+namespace {
+
+// More points than a screen has columns by far; longer runs are thinned evenly, evaluations kept.
+constexpr size_t kMaxPoints = 20000;
+
+Json shown(double value) {
+  if (!std::isfinite(value)) return nullptr;
+  return Json::parse(fmt::format("{:.6g}", value));
+}
+
+void flatten(const std::string& path, const config::Value& value, Json& out) {
+  if (const auto* table = value.get<config::Table>()) {
+    for (const auto& [name, child] : *table) flatten(path.empty() ? name : path + "." + name, child, out);
+  } else {
+    out[path] = config::toml_text(value);
+  }
+}
+
+// {"train.steps": "1000", ...}; empty when there is none or it is damaged.
+Json read_config(const std::filesystem::path& path) {
+  Json out = Json::object();
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return out;
+  try {
+    flatten("", config::parse_toml(read_file(path), path.string()), out);
+  } catch (const ConfigError&) {
+    return Json::object();
+  }
+  return out;
+}
+
+Json read_environment(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return Json::object();
+  Json json = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  return json.is_object() ? json : Json::object();
+}
+
+int64_t integer(const Json& config, const char* key) {
+  const auto found = config.find(key);
+  return found == config.end() ? 0 : std::strtoll(found->get<std::string>().c_str(), nullptr, 10);
+}
+
+Json columns_of(const std::vector<StepMetrics>& all) {
+  Json columns = Json::object();
+  for (const char* name :
+       {"step", "time", "loss", "grad_norm", "learning_rate", "tokens_per_second", "step_seconds",
+        "data_wait_seconds", "communication_seconds", "peak_memory_bytes"}) {
+    columns[name] = Json::array();
+  }
+  Json validation = Json::array();
+  const size_t stride = (all.size() + kMaxPoints - 1) / kMaxPoints;
+  const double start = all.empty() ? 0 : all.front().time - all.front().step_seconds;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const StepMetrics& m = all[i];
+    const Json time = shown(std::round((m.time - start) * 100) / 100);
+    if (m.validation_loss) validation.push_back({m.step, time, shown(*m.validation_loss)});
+    if (i % stride != 0 && i + 1 != all.size()) continue;
+    columns["step"].push_back(m.step);
+    columns["time"].push_back(time);
+    columns["loss"].push_back(shown(m.loss));
+    columns["grad_norm"].push_back(shown(m.grad_norm));
+    columns["learning_rate"].push_back(shown(m.learning_rate));
+    columns["tokens_per_second"].push_back(shown(m.tokens_per_second));
+    columns["step_seconds"].push_back(shown(m.step_seconds));
+    columns["data_wait_seconds"].push_back(shown(m.data_wait_seconds));
+    columns["communication_seconds"].push_back(shown(m.communication_seconds));
+    columns["peak_memory_bytes"].push_back(m.peak_memory_bytes);
+  }
+  return {{"columns", columns}, {"validation", validation}, {"stride", stride}};
+}
+
+// JSON inside a <script> element: nothing in it may end the element or open a comment.
+std::string embedded(const Json& json) {
+  std::string out;
+  for (const char c : json.dump(-1, ' ', false, Json::error_handler_t::replace)) {
+    if (c == '<')
+      out += "\\u003c";
+    else
+      out += c;
+  }
+  return out;
+}
+
+}  // namespace
+
+Json report_data(const std::filesystem::path& run) {
+  const RunFolder folder{run};
+  std::error_code ignored;
+  if (!std::filesystem::exists(folder.metrics(), ignored)) {
+    throw IoError(fmt::format("{}: no metrics.jsonl there. Name the folder that a run wrote, its run.output.",
+                              run.string()));
+  }
+  Json data = columns_of(read_metrics(folder.metrics()));
+  const Json config = read_config(folder.config());
+  const auto name = config.find("run.name");
+  const auto last = run.lexically_normal().filename().empty()
+                        ? run.lexically_normal().parent_path().filename()
+                        : run.lexically_normal().filename();
+  data["name"] =
+      name == config.end() ? Json(last.string()) : Json::parse(name->get<std::string>(), nullptr, false);
+  if (!data["name"].is_string()) data["name"] = last.string();
+  data["folder"] = run.string();
+  data["tokens_per_step"] =
+      integer(config, "train.global_batch_size") * integer(config, "data.sequence_length");
+  data["total_steps"] = integer(config, "train.steps");
+  data["config"] = config;
+  data["environment"] = read_environment(folder.environment());
+  data["samples"] = Json::array();
+  for (const Sample& sample : read_samples(folder.samples())) {
+    data["samples"].push_back({{"step", sample.step}, {"prompt", sample.prompt}, {"text", sample.text}});
+  }
+  return data;
+}
+
+std::string report_html(const std::vector<Json>& runs) {
+  std::string page =
+      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<title>Colossal report</title>\n<style>\n";
+  page += report_style();
+  page += "</style>\n</head>\n<body>\n";
+  page += report_body();
+  page += "<script type=\"application/json\" id=\"data\">" + embedded(Json(runs)) +
+          "</script>\n<script>\n'use strict';\n";
+  page += report_chart();
+  page += report_script();
+  page += "</script>\n</body>\n</html>\n";
+  return page;
+}
+
+std::filesystem::path write_report(const std::vector<std::filesystem::path>& runs,
+                                   const std::optional<std::filesystem::path>& page) {
+  if (runs.empty())
+    throw ConfigError("report: no run folder given. Write for example: colossal report runs/first.");
+  std::vector<Json> data;
+  for (const auto& run : runs) data.push_back(report_data(run));
+  const std::filesystem::path path = page.value_or(RunFolder{runs.front()}.report());
+  write_file_durably(path, report_html(data));
+  return path;
+}
+
+}  // namespace colossal::train

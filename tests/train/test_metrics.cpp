@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <fstream>
+
+#include "colossal/base/error.h"
+#include "colossal/base/file.h"
+#include "colossal/train/monitor/flops.h"
+#include "colossal/train/monitor/metrics.h"
+#include "temporary_folder.h"
+
+using namespace colossal;
+using namespace colossal::train;
+using colossal::test::TemporaryFolder;
+
+TEST_CASE("a line has the promised keys, and reads back") {
+  StepMetrics m{.step = 7,
+                .loss = 1.0 / 3,
+                .grad_norm = 0.25,
+                .learning_rate = 3e-4,
+                .tokens_per_second = 1234.5678901};
+  m.step_seconds = 0.5;
+  m.peak_memory_bytes = int64_t{1} << 40;
+  m.data_wait_seconds = 1e-5;
+  m.communication_seconds = 0.125;
+  m.time = 1.7e9;
+  CHECK(
+      to_json(m).dump() ==
+      R"({"step":7,"loss":0.3333333333333333,"grad_norm":0.25,"learning_rate":0.0003,"tokens_per_second":1234.568,)"
+      R"("step_seconds":0.5,"peak_memory_bytes":1099511627776,"data_wait_seconds":1e-05,"communication_seconds":0.125,)"
+      R"("time":1700000000.0})");
+  const StepMetrics again = step_metrics(to_json(m));
+  CHECK(again.loss == m.loss);  // to the last bit
+  CHECK(again.peak_memory_bytes == m.peak_memory_bytes);
+  CHECK_FALSE(again.validation_loss.has_value());
+}
+
+TEST_CASE("NaN becomes null and NaN again") {
+  StepMetrics m{.step = 1};
+  m.validation_loss = INFINITY;
+  m.skipped = true;
+  const Json json = to_json(m);
+  CHECK(json["loss"].is_null());
+  CHECK(json["validation_loss"].is_null());
+  CHECK(std::isnan(step_metrics(json).loss));
+  CHECK(step_metrics(json).validation_loss.has_value());
+  CHECK(step_metrics(json).skipped);
+}
+
+TEST_CASE("resuming drops the steps that are repeated, and a torn last line") {
+  const TemporaryFolder folder;
+  const auto path = folder / "deep/metrics.jsonl";
+  {
+    MetricsWriter writer(path, 1);
+    for (int64_t step = 1; step <= 8; ++step) writer.write({.step = step, .loss = static_cast<double>(step)});
+  }
+  std::ofstream(path, std::ios::app) << "{\"step\":9,\"lo";  // killed while writing
+  {
+    MetricsWriter writer(path, 6);
+    CHECK(read_metrics(path).size() == 5);
+    writer.write({.step = 6, .loss = 60});
+  }
+  const auto all = read_metrics(path);
+  REQUIRE(all.size() == 6);
+  CHECK(all[4].loss == 5);
+  CHECK(all[5].step == 6);
+  CHECK(all[5].loss == 60);
+  const std::string content = read_file(path);
+  CHECK(std::count(content.begin(), content.end(), '\n') == 6);
+  { MetricsWriter resumed(path, 7); }  // nothing to drop: the file stays as it is
+  CHECK(read_file(path) == content);
+  { MetricsWriter fresh(path, 1); }
+  CHECK(read_file(path).empty());
+}
+
+TEST_CASE("a log that cannot be opened is named") {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "file") << "x";
+  const std::string path = (folder / "file/metrics.jsonl").string();
+  CHECK_THROWS_WITH_AS(MetricsWriter(path, 1),
+                       (path + ": cannot be opened for writing: Not a directory.").c_str(), IoError);
+  CHECK(read_metrics(folder / "nothing").empty());
+}
+
+TEST_CASE("samples survive any bytes") {
+  const TemporaryFolder folder;
+  {
+    StepLog log(folder / "samples.jsonl", 1);
+    log.append({{"step", 3}, {"prompt", "a\n\"b\""}, {"text", "\xff broken \xe2\x82"}});
+  }
+  const auto samples = read_samples(folder / "samples.jsonl");
+  REQUIRE(samples.size() == 1);
+  CHECK(samples[0].prompt == "a\n\"b\"");
+  CHECK(samples[0].text == "\xEF\xBF\xBD broken \xEF\xBF\xBD");
+}
+
+TEST_CASE("model FLOPs") {
+  ModelSection gpt2;
+  gpt2.num_layers = 12;
+  gpt2.hidden_size = 768;
+  gpt2.num_heads = 12;
+  gpt2.ffn_size = 3072;
+  // 12 blocks of 12 h^2, and the head of 50257 x 768.
+  CHECK(matmul_parameters(gpt2, 50257) == 12 * 12 * 768 * 768 + 50257 * 768);
+  CHECK(flops_per_token(gpt2, 50257, 1024) ==
+        6.0 * (12 * 12 * 768 * 768 + 50257 * 768) + 12.0 * 12 * 768 * 1024);
+  ModelSection llama;
+  llama.family = "llama";
+  llama.num_layers = 32;
+  llama.hidden_size = 4096;
+  llama.num_heads = 32;
+  llama.num_kv_heads = 8;
+  llama.ffn_size = 14336;
+  // Llama 3 8B: 8,030,261,248 parameters less the input embedding and 65 norms of 4096.
+  CHECK(matmul_parameters(llama, 128256) == 8'030'261'248 - 128256LL * 4096 - 65 * 4096);
+}

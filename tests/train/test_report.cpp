@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+
+#include "colossal/base/error.h"
+#include "colossal/base/file.h"
+#include "colossal/train/monitor/metrics.h"
+#include "colossal/train/monitor/monitor.h"
+#include "colossal/train/monitor/report.h"
+#include "temporary_folder.h"
+
+using namespace colossal;
+using namespace colossal::train;
+using colossal::test::TemporaryFolder;
+
+namespace {
+
+// A run as a trainer would leave it, `slow` times slower than the first.
+void make_run(const std::filesystem::path& folder, int64_t steps, double slow, int64_t seed) {
+  RunConfig config =
+      parse_run_config("", "run.toml",
+                       {"data.train=synthetic", "run.output=" + folder.string(), "run.progress=none",
+                        "run.name=" + folder.filename().string(), "train.steps=" + std::to_string(steps),
+                        "run.seed=" + std::to_string(seed)},
+                       2);
+  Monitor monitor(config, {.vocab_size = 257, .world_size = 2});
+  for (int64_t step = 1; step <= steps; ++step) {
+    const double t = static_cast<double>(step),
+                 wave = std::sin(t * 12.9898 * static_cast<double>(seed)) * 0.5;
+    StepMetrics m{.step = step, .loss = 1.6 + 4.2 * std::exp(-t / 90 / slow) + 0.12 * wave};
+    m.grad_norm = 0.4 + 2 * std::exp(-t / 40) + 0.2 * wave * wave;
+    m.learning_rate =
+        3e-4 * std::min(1.0, t / 30) * 0.5 * (1 + std::cos(3.14159 * t / static_cast<double>(steps)));
+    m.step_seconds = (step == 1 ? 1.9 : 0.21 + 0.02 * wave) * slow;
+    m.tokens_per_second = 2048 / m.step_seconds;
+    m.peak_memory_bytes = step < 3 ? 700'000'000 : 913'000'000;
+    m.data_wait_seconds = 0.0004 + 0.0003 * wave;
+    m.communication_seconds = 0.02 * slow + 0.004 * wave;
+    if (step % 50 == 0) m.validation_loss = 1.7 + 4.1 * std::exp(-t / 90 / slow);
+    if (step == 77) m.loss = NAN;
+    monitor.step(m);
+    if (step % 100 == 0)
+      monitor.sample({step, "In the beginning", " </script><b>\x1b[2J & \"light\" fell on step\nnumber"});
+  }
+  monitor.finish();
+}
+
+}  // namespace
+
+TEST_CASE("report data comes from what the run wrote") {
+  const TemporaryFolder folder;
+  make_run(folder / "first", 120, 1, 1);
+  const Json data = report_data(folder / "first");
+  CHECK(data["name"] == "first");
+  CHECK(data["tokens_per_step"] == 8 * 256);
+  CHECK(data["total_steps"] == 120);
+  CHECK(data["columns"]["step"].size() == 120);
+  CHECK(data["columns"]["loss"][76].is_null());
+  CHECK(data["validation"].size() == 2);
+  CHECK(data["validation"][1][0] == 100);
+  CHECK(data["samples"].size() == 1);
+  CHECK(data["config"]["optimizer.name"] == "\"adamw\"");
+  CHECK(data["environment"]["ranks"] == 2);
+}
+
+TEST_CASE("the page stands alone and its data cannot break out of it") {
+  const TemporaryFolder folder;
+  make_run(folder / "first", 110, 1, 1);
+  make_run(folder / "second", 110, 2, 2);
+  const auto path = write_report({folder / "first", folder / "second"});
+  CHECK(path == folder / "first/report.html");
+  const std::string page = read_file(path);
+  for (const char* banned : {"src=", "href=", "@import", "fetch(", "XMLHttpRequest", "https://", "import("}) {
+    CAPTURE(banned);
+    CHECK(page.find(banned) == std::string::npos);
+  }
+  // The only address is the name of the SVG namespace.
+  CHECK(page.find("http://") == page.rfind("http://"));
+  CHECK(page.find("http://www.w3.org/2000/svg") != std::string::npos);
+  // Two scripts, closed twice, though a sample says </script>.
+  const auto count = [&](std::string_view what) {
+    size_t n = 0;
+    for (size_t at = page.find(what); at != page.npos; at = page.find(what, at + 1)) ++n;
+    return n;
+  };
+  CHECK(count("</script>") == 2);
+  CHECK(count("<script") == 2);
+  const size_t begin = page.find("id=\"data\">") + 10;
+  const Json data = Json::parse(page.substr(begin, page.find("</script>", begin) - begin));
+  CHECK(data.size() == 2);
+  CHECK(data[0]["samples"][0]["text"] == " </script><b>\x1b[2J & \"light\" fell on step\nnumber");
+}
+
+TEST_CASE("long runs are thinned, their last step and evaluations kept") {
+  const TemporaryFolder folder;
+  std::ofstream file(folder / "metrics.jsonl");
+  for (int step = 1; step <= 50001; ++step) {
+    file << "{\"step\":" << step << ",\"loss\":1.0" << (step % 10000 == 7 ? ",\"validation_loss\":2.0" : "")
+         << "}\n";
+  }
+  file.close();
+  const Json data = report_data(folder.path);
+  CHECK(data["stride"] == 3);
+  CHECK(data["columns"]["step"].size() == 16668);  // every third and the last
+  CHECK(data["columns"]["step"].back() == 50001);
+  CHECK(data["validation"].size() == 5);
+  CHECK(data["name"] == folder.path.filename().string());
+}
+
+TEST_CASE("a folder without a run is named") {
+  CHECK_THROWS_WITH_AS(
+      report_data("/tmp/no-run-here"),
+      "/tmp/no-run-here: no metrics.jsonl there. Name the folder that a run wrote, its run.output.", IoError);
+  CHECK_THROWS_WITH_AS(write_report({}),
+                       "report: no run folder given. Write for example: colossal report runs/first.",
+                       ConfigError);
+}
+
+// For looking at the page in a browser: COLOSSAL_REPORT_DEMO=/tmp/demo build/tests/test_train -tc='demo*'
+TEST_CASE("demo report" * doctest::skip(std::getenv("COLOSSAL_REPORT_DEMO") == nullptr)) {
+  const std::filesystem::path folder = std::getenv("COLOSSAL_REPORT_DEMO");
+  make_run(folder / "gpt2-1-rank", 600, 1, 1);
+  make_run(folder / "gpt2-2-ranks", 600, 1.4, 2);
+  make_run(folder / "llama", 450, 0.8, 3);
+  write_report({folder / "gpt2-1-rank"}, folder / "one.html");
+  CHECK(std::filesystem::exists(write_report(
+      {folder / "gpt2-1-rank", folder / "gpt2-2-ranks", folder / "llama"}, folder / "three.html")));
+}
