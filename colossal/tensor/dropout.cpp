@@ -51,7 +51,9 @@ void apply_words(const T* from, T* to, uint32_t last_dropped, double scale, cons
     const T* x = from + position;
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) {
-      y[i] = words[i] > last_dropped ? static_cast<T>(static_cast<Wide>(x[i]) * factor) : dropped;
+      const T scaled =
+          static_cast<T>(static_cast<Wide>(x[i]) * factor);  // outside the choice: no load under a condition
+      y[i] = words[i] > last_dropped ? scaled : dropped;
     }
   });
 }

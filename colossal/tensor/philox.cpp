@@ -11,41 +11,6 @@ namespace colossal::tensor {
 namespace {
 
 constexpr int kLanes = 16;
-constexpr uint32_t kMul0 = 0xD2511F53,
-                   kMul1 = 0xCD9E8D57;  // multipliers and key increments of the paper, table 2
-constexpr uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
-
-// Sixteen consecutive blocks, word by word: out[16 w + j] is word w of block first_block + j (first_block %
-// 16 == 0).
-[[gnu::always_inline]] inline void sixteen_blocks(uint64_t seed, uint64_t stream, uint64_t first_block,
-                                                  uint32_t* out) {
-  uint32_t c0[kLanes], c1[kLanes], c2[kLanes], c3[kLanes];
-#pragma omp simd
-  for (int j = 0; j < kLanes; ++j) {
-    c0[j] = static_cast<uint32_t>(first_block) + j;
-    c1[j] = static_cast<uint32_t>(first_block >> 32);
-    c2[j] = static_cast<uint32_t>(stream);
-    c3[j] = static_cast<uint32_t>(stream >> 32);
-  }
-  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
-  for (int round = 0; round < 10; ++round, k0 += kWeyl0, k1 += kWeyl1) {
-#pragma omp simd
-    for (int j = 0; j < kLanes; ++j) {
-      const uint64_t p0 = static_cast<uint64_t>(c0[j]) * kMul0, p1 = static_cast<uint64_t>(c2[j]) * kMul1;
-      c0[j] = static_cast<uint32_t>(p1 >> 32) ^ c1[j] ^ k0;
-      c2[j] = static_cast<uint32_t>(p0 >> 32) ^ c3[j] ^ k1;
-      c1[j] = static_cast<uint32_t>(p1);
-      c3[j] = static_cast<uint32_t>(p0);
-    }
-  }
-#pragma omp simd
-  for (int j = 0; j < kLanes; ++j) {
-    out[j] = c0[j];
-    out[kLanes + j] = c1[j];
-    out[2 * kLanes + j] = c2[j];
-    out[3 * kLanes + j] = c3[j];
-  }
-}
 
 // Exact for every uint32; through the signed conversion, which all instruction sets have.
 [[gnu::always_inline]] inline double to_double(uint32_t w) {
@@ -119,36 +84,24 @@ constexpr uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
   b = radius * std::bit_cast<double>(((by & ~turn) | (bx & turn)) ^ sign);
 }
 
+// One tile of words to one tile of values.
+COLOSSAL_CPU_CLONES
+void normals_of(const uint32_t* words, double* values) {
+  for (int half = 0; half < kTile; half += 2 * kLanes) {
+#pragma omp simd
+    for (int j = half; j < half + kLanes; ++j) {
+      box_muller(words[j], words[j + kLanes], values[j], values[j + kLanes]);
+    }
+  }
+}
+
 }  // namespace
 
-std::array<uint32_t, 4> philox(std::array<uint32_t, 4> c, std::array<uint32_t, 2> k) {
-  for (int round = 0; round < 10; ++round, k[0] += kWeyl0, k[1] += kWeyl1) {
-    const uint64_t p0 = static_cast<uint64_t>(c[0]) * kMul0, p1 = static_cast<uint64_t>(c[2]) * kMul1;
-    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k[0], static_cast<uint32_t>(p1),
-         static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k[1], static_cast<uint32_t>(p0)};
-  }
-  return c;
-}
-
-COLOSSAL_CPU_CLONES
-void random_words(uint64_t seed, uint64_t stream, int64_t first_tile, int64_t num_tiles, uint32_t* out) {
-  for (int64_t t = 0; t < num_tiles; ++t) {
-    sixteen_blocks(seed, stream, static_cast<uint64_t>(first_tile + t) * kLanes, out + t * kTile);
-  }
-}
-
-COLOSSAL_CPU_CLONES
 void random_normals(uint64_t seed, uint64_t stream, int64_t first_tile, int64_t num_tiles, double* out) {
-  uint32_t words[kTile];
+  alignas(64) uint32_t words[kTile];
   for (int64_t t = 0; t < num_tiles; ++t) {
-    sixteen_blocks(seed, stream, static_cast<uint64_t>(first_tile + t) * kLanes, words);
-    double* tile = out + t * kTile;
-    for (int half = 0; half < kTile; half += 2 * kLanes) {
-#pragma omp simd
-      for (int j = half; j < half + kLanes; ++j) {
-        box_muller(words[j], words[j + kLanes], tile[j], tile[j + kLanes]);
-      }
-    }
+    random_words(seed, stream, first_tile + t, 1, words);
+    normals_of(words, out + t * kTile);
   }
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <vector>
 
 namespace colossal::tensor {
 
@@ -20,6 +21,13 @@ std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint3
 
 // Elements [64 first_tile, 64 (first_tile + num_tiles)) of a stream. `out` holds 64 num_tiles values.
 void random_words(uint64_t seed, uint64_t stream, int64_t first_tile, int64_t num_tiles, uint32_t* out);
+// Every form of the tile kernel that this processor runs, for tests: they agree bit for bit.
+struct RandomWords {
+  const char* name;
+  void (*tile)(uint64_t seed, uint64_t stream, uint64_t first_block, uint32_t* out);
+};
+std::vector<RandomWords> random_words_kernels();
+
 // Standard normal values from the same words, by Box-Muller; the same bits on every processor.
 void random_normals(uint64_t seed, uint64_t stream, int64_t first_tile, int64_t num_tiles, double* out);
 

@@ -51,6 +51,20 @@ TEST_CASE("the vector kernel is the reference, block by block") {
   }
 }
 
+TEST_CASE("all instruction sets make the same words") {
+  const auto kernels = random_words_kernels();
+  const uint64_t seed = 0xfedcba9876543210, stream = 0x0123456789abcdef;
+  for (uint64_t first_block : {uint64_t{0}, uint64_t{0xfffffff0}, uint64_t{0x123456789a0}}) {
+    std::vector<uint32_t> expected(kTile), words(kTile);
+    kernels[0].tile(seed, stream, first_block, expected.data());
+    for (const RandomWords& kernel : kernels) {
+      CAPTURE(kernel.name);
+      kernel.tile(seed, stream, first_block, words.data());
+      CHECK(words == expected);
+    }
+  }
+}
+
 TEST_CASE("normals are Box-Muller of their words") {
   std::vector<uint32_t> words(64 * kTile);
   std::vector<double> z(64 * kTile);
