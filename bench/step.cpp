@@ -154,7 +154,10 @@ struct AdamW {
       steps[i].add_(1);
     }
     at::_fused_adamw_(parameters, grads, first, second, {}, steps, 3e-4, 0.9, 0.95, 0.1, 1e-8, false, false);
-    for (auto& p : parameters) p.mutable_grad().reset();
+    for (auto& p : parameters) {
+      p.unsafeGetTensorImpl()->bump_version();  // the fused operators of ATen do not
+      p.mutable_grad().reset();
+    }
   }
 };
 

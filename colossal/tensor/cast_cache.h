@@ -7,7 +7,8 @@
 //   one pass says so tensor::drop_cast(master);                                     // gives the memory back
 //
 // Whoever writes a weight through a raw pointer must bump its version
-// (`w.unsafeGetTensorImpl()->bump_version()`), as ATen's in-place operations do. Thread safety: one weight is
+// (`w.unsafeGetTensorImpl()->bump_version()`), as ATen's in-place
+// operations do (at::_fused_adamw_ and its kin do not). Thread safety: one weight is
 // used by one thread at a time (one rank); distinct weights are independent.
 #pragma once
 #include <ATen/core/Tensor.h>
