@@ -49,7 +49,7 @@ void check_environment(const RankEnvironment& environment) {
 std::string group_key(const std::vector<int>& ranks, const std::string& name) {
   uint64_t hash = 1469598103934665603ull;  // FNV-1a
   for (const int rank : ranks) hash = (hash ^ static_cast<uint64_t>(rank)) * 1099511628211ull;
-  return fmt::format("{}.{}x{}.{:016x}", name, ranks.front(), ranks.size(), hash);
+  return fmt::format("{}.{}-{}-{:016x}", name, ranks.front(), ranks.size(), hash);
 }
 
 }  // namespace
@@ -145,7 +145,7 @@ bool World::share_a_host(const std::vector<int>& ranks) {
 
 std::unique_ptr<Backend> World::make_backend(const std::vector<int>& ranks, const std::string& name) {
   const std::string key = group_key(ranks, name);
-  Endpoint endpoint{.name = environment_.job + "." + key,
+  Endpoint endpoint{.name = environment_.job + "/" + key,
                     .ranks = ranks,
                     .index = static_cast<int>(std::find(ranks.begin(), ranks.end(), rank()) - ranks.begin()),
                     .store = store_.prefixed("group/" + key),
@@ -158,11 +158,11 @@ std::unique_ptr<Backend> World::make_backend(const std::vector<int>& ranks, cons
     case BackendKind::fake: return make_fake(endpoint);
     case BackendKind::nccl: return make_nccl(endpoint);
     case BackendKind::gloo: return make_gloo(endpoint);
-    case BackendKind::local:
+    case BackendKind::local: return make_local(endpoint);
     case BackendKind::automatic: break;
   }
   if (options_.device.is_cuda()) return make_nccl(endpoint);
-  return make_gloo(endpoint);
+  return share_a_host(ranks) ? make_local(endpoint) : make_gloo(endpoint);
 }
 
 Group World::group() {

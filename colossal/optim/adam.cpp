@@ -17,11 +17,6 @@ std::vector<SlotSpec> slots(bool amsgrad) {
   return specs;
 }
 
-template <typename T>
-T* data_or_null(const at::Tensor& x) {
-  return x.defined() ? x.data_ptr<T>() : nullptr;
-}
-
 // The cached bf16 copy of a weight, if nobody else holds it and it can be overwritten.
 at::Tensor copy_to_renew(const at::Tensor& w) {
   at::Tensor copy = tensor::find_cast(w, at::kBFloat16);
@@ -37,58 +32,66 @@ Adam::Adam(const OptimizerOptions& options, Decay decay, std::vector<nn::Paramet
       options_(options),
       decay_(decay) {}
 
-void Adam::update(const StepOptions& step) {
+AdamCoefficients Adam::coefficients(size_t i, const StepOptions& step) const {
   const auto t = static_cast<double>(num_steps_);
-  AdamCoefficients c{.beta1 = options_.beta1,
-                     .beta2 = options_.beta2,
-                     .eps = options_.eps,
-                     .keep = 1,
-                     .l2 = 0,
-                     .step_size = step.learning_rate / (1 - std::pow(options_.beta1, t)),
-                     .inverse_root = 1 / std::sqrt(1 - std::pow(options_.beta2, t)),
-                     .gradient_scale = step.gradient_scale};
-  bool any_cuda = false;
+  const double decay = decay_of(i, options_.weight_decay);
+  const bool decoupled = decay_ == Decay::decoupled;
+  return {.beta1 = options_.beta1,
+          .beta2 = options_.beta2,
+          .eps = options_.eps,
+          .keep = decoupled ? 1 - step.learning_rate * decay : 1,
+          .l2 = decoupled ? 0 : decay,
+          .step_size = step.learning_rate / (1 - std::pow(options_.beta1, t)),
+          .inverse_root = 1 / std::sqrt(1 - std::pow(options_.beta2, t)),
+          .gradient_scale = step.gradient_scale};
+}
+
+void Adam::update(const StepOptions& step) {
+  std::vector<size_t> floats, doubles, cuda;
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (!has_gradient(i)) continue;
     const at::Tensor& w = parameters_[i].tensor;
-    const double decay = decay_of(i, options_.weight_decay);
-    c.keep = decay_ == Decay::decoupled ? 1 - step.learning_rate * decay : 1;
-    c.l2 = decay_ == Decay::in_gradient ? decay : 0;
+    if (!has_gradient(i)) continue;
     if (w.is_cuda()) {
-      any_cuda = true;
+      cuda.push_back(i);
     } else if (w.is_cpu() && w.is_contiguous()) {
-      update_on_cpu(i, c);
+      (w.scalar_type() == at::kDouble ? doubles : floats).push_back(i);
     } else {
-      update_elementwise(i, c);
+      update_elementwise(i, step);
     }
   }
-  if (any_cuda) update_on_cuda(step);
+  update_on_cpu<float>(floats, step);
+  update_on_cpu<double>(doubles, step);
+  update_on_cuda(cuda, step);
 }
 
-void Adam::update_on_cpu(size_t i, const AdamCoefficients& c) {
-  const at::Tensor& w = parameters_[i].tensor;
-  const at::Tensor g = w.grad().to(w.scalar_type()).contiguous();
-  const at::Tensor max = options_.amsgrad ? slot(kMax, i) : at::Tensor();
-  const at::Tensor copy = copy_to_renew(w);
-  const auto run = [&]<typename T>(T) {
-    adam_kernel(AdamTensors<T>{.weight = w.data_ptr<T>(),
-                               .gradient = g.const_data_ptr<T>(),
-                               .exp_avg = slot(kExpAvg, i).data_ptr<T>(),
-                               .exp_avg_sq = slot(kExpAvgSq, i).data_ptr<T>(),
-                               .max_exp_avg_sq = data_or_null<T>(max),
-                               .copy = data_or_null<at::BFloat16>(copy)},
-                w.numel(), c);
-  };
-  if (w.scalar_type() == at::kDouble) {
-    run(double{});
-  } else {
-    run(float{});
+template <typename T>
+void Adam::update_on_cpu(const std::vector<size_t>& which, const StepOptions& step) {
+  std::vector<AdamJob<T>> jobs;
+  std::vector<at::Tensor> gradients, copies;  // alive until the kernel has run
+  for (size_t i : which) {
+    const at::Tensor& w = parameters_[i].tensor;
+    gradients.push_back(w.grad().to(w.scalar_type()).contiguous());
+    copies.push_back(copy_to_renew(w));
+    jobs.push_back(
+        {.tensors = {.weight = w.data_ptr<T>(),
+                     .gradient = gradients.back().const_data_ptr<T>(),
+                     .exp_avg = slot(kExpAvg, i).data_ptr<T>(),
+                     .exp_avg_sq = slot(kExpAvgSq, i).data_ptr<T>(),
+                     .max_exp_avg_sq = options_.amsgrad ? slot(kMax, i).data_ptr<T>() : nullptr,
+                     .copy = copies.back().defined() ? copies.back().data_ptr<at::BFloat16>() : nullptr},
+         .numel = w.numel(),
+         .coefficients = coefficients(i, step)});
   }
-  w.unsafeGetTensorImpl()->bump_version();  // written through a raw pointer
-  if (copy.defined()) tensor::store_cast(w, copy);
+  adam_kernel(jobs);
+  for (size_t k = 0; k < which.size(); ++k) {
+    const at::Tensor& w = parameters_[which[k]].tensor;
+    w.unsafeGetTensorImpl()->bump_version();  // written through a raw pointer
+    if (copies[k].defined()) tensor::store_cast(w, copies[k]);
+  }
 }
 
-void Adam::update_elementwise(size_t i, const AdamCoefficients& c) {
+void Adam::update_elementwise(size_t i, const StepOptions& step) {
+  const AdamCoefficients c = coefficients(i, step);
   at::Tensor w = parameters_[i].tensor;
   at::Tensor g = w.grad().to(w.scalar_type()) * c.gradient_scale;
   if (c.l2 != 0) g.add_(w, c.l2);
@@ -98,14 +101,13 @@ void Adam::update_elementwise(size_t i, const AdamCoefficients& c) {
   w.mul_(c.keep).addcdiv_(slot(kExpAvg, i), second.sqrt().mul_(c.inverse_root).add_(c.eps), -c.step_size);
 }
 
-void Adam::update_on_cuda(const StepOptions& step) {
+void Adam::update_on_cuda(const std::vector<size_t>& which, const StepOptions& step) {
   struct Lists {
     std::vector<at::Tensor> weights, gradients, exp_avgs, exp_avg_sqs, maxima, steps;
   };
   std::map<std::pair<at::ScalarType, double>, Lists> groups;  // the operator takes one dtype and one decay
-  for (size_t i = 0; i < parameters_.size(); ++i) {
+  for (size_t i : which) {
     const at::Tensor& w = parameters_[i].tensor;
-    if (!has_gradient(i) || !w.is_cuda()) continue;
     Lists& l = groups[{w.scalar_type(), decay_of(i, options_.weight_decay)}];
     l.weights.push_back(w.detach());
     l.gradients.push_back(gradient(i, step).contiguous());

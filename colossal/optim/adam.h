@@ -18,9 +18,11 @@ class Adam final : public SlotOptimizer {
 
  private:
   void update(const StepOptions& options) override;
-  void update_on_cpu(size_t parameter, const AdamCoefficients& coefficients);
-  void update_elementwise(size_t parameter, const AdamCoefficients& coefficients);
-  void update_on_cuda(const StepOptions& options);
+  template <typename T>
+  void update_on_cpu(const std::vector<size_t>& which, const StepOptions& step);
+  void update_on_cuda(const std::vector<size_t>& which, const StepOptions& step);
+  void update_elementwise(size_t parameter, const StepOptions& step);
+  AdamCoefficients coefficients(size_t parameter, const StepOptions& step) const;
 
   OptimizerOptions options_;
   Decay decay_;

@@ -3,6 +3,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "colossal/tensor/cpu_clones.h"
@@ -70,14 +71,28 @@ void update_doubles(const AdamTensors<double>& t, int64_t begin, int64_t end, co
 
 constexpr int64_t kGrain = 1 << 15;
 
+template <typename T, typename Update>
+void run(const std::vector<AdamJob<T>>& jobs, Update update_range) {
+  std::vector<int64_t> starts;  // of each job in the range of all elements
+  int64_t total = 0;
+  for (const AdamJob<T>& job : jobs) {
+    starts.push_back(total);
+    total += job.numel;
+  }
+  at::parallel_for(0, total, kGrain, [&](int64_t begin, int64_t end) {
+    auto j = static_cast<size_t>(std::upper_bound(starts.begin(), starts.end(), begin) - starts.begin()) - 1;
+    for (; begin < end; ++j) {
+      const int64_t inside = begin - starts[j], count = std::min(jobs[j].numel - inside, end - begin);
+      update_range(jobs[j].tensors, inside, inside + count, jobs[j].coefficients);
+      begin += count;
+    }
+  });
+}
+
 }  // namespace
 
-void adam_kernel(const AdamTensors<float>& t, int64_t numel, const AdamCoefficients& c) {
-  at::parallel_for(0, numel, kGrain, [&](int64_t begin, int64_t end) { update_floats(t, begin, end, c); });
-}
+void adam_kernel(const std::vector<AdamJob<float>>& jobs) { run(jobs, update_floats); }
 
-void adam_kernel(const AdamTensors<double>& t, int64_t numel, const AdamCoefficients& c) {
-  at::parallel_for(0, numel, kGrain, [&](int64_t begin, int64_t end) { update_doubles(t, begin, end, c); });
-}
+void adam_kernel(const std::vector<AdamJob<double>>& jobs) { run(jobs, update_doubles); }
 
 }  // namespace colossal::optim

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // One pass over weight, gradient and moments: 28 bytes of traffic per fp32 parameter, all intra-op threads.
 //
-//   adam_kernel({.weight = w, .gradient = g, .exp_avg = m, .exp_avg_sq = v}, numel, coefficients);
+//   adam_kernel(std::vector<AdamJob<float>>{{{.weight = w, .gradient = g, .exp_avg = m, .exp_avg_sq = v}, numel, coefficients}});
 //
 // Thread-safe for distinct tensors.
 #pragma once
 #include <c10/util/BFloat16.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace colossal::optim {
 
@@ -31,7 +32,15 @@ struct AdamTensors {
   c10::BFloat16* copy = nullptr;  // of the new weight, rounded to nearest even
 };
 
-void adam_kernel(const AdamTensors<float>& tensors, int64_t numel, const AdamCoefficients& coefficients);
-void adam_kernel(const AdamTensors<double>& tensors, int64_t numel, const AdamCoefficients& coefficients);
+template <typename T>
+struct AdamJob {
+  AdamTensors<T> tensors;
+  int64_t numel = 0;
+  AdamCoefficients coefficients;
+};
+
+// All jobs in one parallel region: threads share the elements evenly, whatever the sizes of the tensors.
+void adam_kernel(const std::vector<AdamJob<float>>& jobs);
+void adam_kernel(const std::vector<AdamJob<double>>& jobs);
 
 }  // namespace colossal::optim

@@ -3,6 +3,8 @@
 
 #include <ATen/Parallel.h>
 
+#include <cstring>
+
 #include "colossal/comm/collectives.h"
 #include "colossal/tensor/cpu_clones.h"
 
@@ -10,27 +12,34 @@ namespace colossal::optim {
 namespace {
 
 constexpr int64_t kBlock = 8192;  // summed in one order whatever the number of threads
-constexpr int kLanes = 16;
 
-template <typename T>
+using Doubles = double __attribute__((vector_size(64)));
+using Floats = float __attribute__((vector_size(32)));
+
+// Sixteen running sums, added up at the end: one order of additions on every processor.
+template <typename Eight, typename T>
 [[gnu::always_inline]] inline double block_sum(const T* x, int64_t n) {
-  double lanes[kLanes] = {};
+  Doubles even{}, odd{};
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-#pragma omp simd
-    for (int j = 0; j < kLanes; ++j) {
-      const double v = static_cast<double>(x[i + j]);
-      lanes[j] += v * v;
-    }
+  for (; i + 16 <= n; i += 16) {
+    Eight first, second;
+    std::memcpy(&first, x + i, sizeof first);
+    std::memcpy(&second, x + i + 8, sizeof second);
+    const Doubles a = __builtin_convertvector(first, Doubles), b = __builtin_convertvector(second, Doubles);
+    even += a * a;
+    odd += b * b;
   }
-  for (; i < n; ++i) lanes[i % kLanes] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  even += odd;
   double sum = 0;
-  for (double lane : lanes) sum += lane;
+  for (int lane = 0; lane < 8; ++lane) sum += even[lane];
+  for (; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
   return sum;
 }
 
-COLOSSAL_CPU_CLONES double block_sum_of_floats(const float* x, int64_t n) { return block_sum(x, n); }
-COLOSSAL_CPU_CLONES double block_sum_of_doubles(const double* x, int64_t n) { return block_sum(x, n); }
+COLOSSAL_CPU_CLONES double block_sum_of_floats(const float* x, int64_t n) { return block_sum<Floats>(x, n); }
+COLOSSAL_CPU_CLONES double block_sum_of_doubles(const double* x, int64_t n) {
+  return block_sum<Doubles>(x, n);
+}
 
 template <typename T>
 double sum_on_cpu(const T* x, int64_t n, double (*sum)(const T*, int64_t)) {

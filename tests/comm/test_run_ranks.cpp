@@ -33,3 +33,14 @@ TEST_CASE("run_ranks: groups of a mesh") {
     CHECK(all_gather_json(Json(world->rank()), mesh.all()) == std::vector<Json>{0, 1, 2, 3});
   });
 }
+TEST_CASE("run_ranks: the first failure stops the others and names its rank") {
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK_THROWS_WITH_AS(run_ranks(3,
+                                 [](std::shared_ptr<World> world) {
+                                   barrier(world->group());
+                                   if (world->rank() == 1) throw IoError("disk full");
+                                   barrier(world->group());
+                                 }),
+                       "rank 1: disk full", IoError);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
+}

@@ -54,18 +54,56 @@ TEST_CASE("the fp32 kernel is the fp64 one, rounded, at every length") {
                              .inverse_root = 1.5,
                              .gradient_scale = 0.5};
     at::Tensor copy = at::empty({n}, at::kBFloat16);
-    adam_kernel(AdamTensors<float>{w.data_ptr<float>(), g.data_ptr<float>(), m.data_ptr<float>(),
-                                   v.data_ptr<float>(), max.data_ptr<float>(), copy.data_ptr<at::BFloat16>()},
-                n, c);
-    adam_kernel(AdamTensors<double>{wide[0].data_ptr<double>(), wide[1].data_ptr<double>(),
-                                    wide[2].data_ptr<double>(), wide[3].data_ptr<double>(),
-                                    wide[4].data_ptr<double>()},
-                n, c);
+    adam_kernel(std::vector<AdamJob<float>>{
+        {{w.data_ptr<float>(), g.data_ptr<float>(), m.data_ptr<float>(), v.data_ptr<float>(),
+          max.data_ptr<float>(), copy.data_ptr<at::BFloat16>()},
+         n,
+         c}});
+    adam_kernel(std::vector<AdamJob<double>>{
+        {{wide[0].data_ptr<double>(), wide[1].data_ptr<double>(), wide[2].data_ptr<double>(),
+          wide[3].data_ptr<double>(), wide[4].data_ptr<double>()},
+         n,
+         c}});
     CHECK(at::allclose(w, wide[0].to(at::kFloat), 1e-5, 1e-6));
     CHECK(at::allclose(m, wide[2].to(at::kFloat), 1e-5, 1e-6));
     CHECK(at::allclose(v, wide[3].to(at::kFloat), 1e-5, 1e-6));
     CHECK(at::equal(copy, w.to(at::kBFloat16)));
   }
+}
+
+TEST_CASE("many tensors in one region: each element once, empty ones among them") {
+  const std::vector<int64_t> sizes{3, 0, 40'000, 1, 0, 65'536, 7};
+  std::vector<at::Tensor> weights, gradients, moments, squares, alone;
+  std::vector<AdamJob<double>> jobs;
+  const AdamCoefficients c{.beta1 = 0.9,
+                           .beta2 = 0.99,
+                           .eps = 1e-8,
+                           .keep = 1,
+                           .l2 = 0,
+                           .step_size = 0.1,
+                           .inverse_root = 1,
+                           .gradient_scale = 1};
+  const auto job = [&](const at::Tensor& w, size_t i) {
+    return AdamJob<double>{{w.data_ptr<double>(), gradients[i].data_ptr<double>(),
+                            moments[i].data_ptr<double>(), squares[i].data_ptr<double>()},
+                           w.numel(),
+                           c};
+  };
+  for (int pass = 0; pass < 2; ++pass) {  // together, then one by one from the same start
+    moments.clear();
+    squares.clear();
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      (pass == 0 ? weights : alone).push_back(draw("w" + std::to_string(i), {sizes[i]}, at::kDouble));
+      gradients.push_back(draw("g" + std::to_string(i), {sizes[i]}, at::kDouble));
+      moments.push_back(at::zeros({sizes[i]}, at::kDouble));
+      squares.push_back(at::zeros({sizes[i]}, at::kDouble));
+      if (pass == 0) jobs.push_back(job(weights[i], i));
+      if (pass == 1) adam_kernel(std::vector<AdamJob<double>>{job(alone[i], i)});
+    }
+    if (pass == 0) adam_kernel(jobs);
+  }
+  for (size_t i = 0; i < sizes.size(); ++i) CHECK(at::equal(weights[i], alone[i]));
+  adam_kernel(std::vector<AdamJob<double>>{});
 }
 
 TEST_CASE("AdamW does not depend on threads, contiguity or the device path") {

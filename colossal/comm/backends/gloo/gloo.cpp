@@ -1,132 +1,377 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gloo over TCP, from inside libtorch.
-#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+// Collectives over Gloo's send and recv: every member exchanges directly with every other, which moves the fewest bytes (c10d's own
+// reduce_scatter is a full all-reduce) in the fewest steps, and reduces in index order.
+#include <ATen/ATen.h>
 
 #include "colossal/base/error.h"
 #include "colossal/comm/backends/backends.h"
-#include "colossal/comm/store_state.h"
+#include "colossal/comm/backends/fold.h"
+#include "colossal/comm/backends/gloo/wire.h"
+#include "colossal/comm/backends/sequencer.h"
 
 namespace colossal::comm {
 
 namespace {
 
-using C10dWork = c10::intrusive_ptr<c10d::Work>;
+using Ticket = std::shared_ptr<Wire::Ticket>;
 
-class GlooOp final : public PendingOp {
- public:
-  explicit GlooOp(std::vector<C10dWork> works, std::function<void()> finish = {})
-      : works_(std::move(works)), finish_(std::move(finish)) {}
-  void wait() override {
-    for (const C10dWork& work : works_) {
-      if (work != nullptr) work->wait();
-    }
-    if (finish_) finish_();
-  }
-
- private:
-  std::vector<C10dWork> works_;
-  std::function<void()> finish_;
-};
-
-c10d::ReduceOp to_c10d(ReduceOp op) {
-  switch (op) {
-    case ReduceOp::sum: return c10d::ReduceOp::SUM;
-    case ReduceOp::avg: return c10d::ReduceOp::AVG;
-    case ReduceOp::max: return c10d::ReduceOp::MAX;
-    case ReduceOp::min: return c10d::ReduceOp::MIN;
-  }
-  throw InternalError("reduce op");
-}
-
-// The same memory as flat bytes: moves do not depend on what Gloo knows of dtypes.
-at::Tensor as_bytes(const at::Tensor& x) {
-  return at::from_blob(x.data_ptr(), {static_cast<int64_t>(x.nbytes())}, at::kByte);
+// A piece of a tensor's memory, in elements, as a tensor.
+at::Tensor slice(const at::Tensor& x, int64_t begin, int64_t count) {
+  return at::from_blob(static_cast<char*>(x.data_ptr()) + begin * x.element_size(), {count}, x.scalar_type());
 }
 
 class GlooBackend final : public Backend {
  public:
-  explicit GlooBackend(const Endpoint& endpoint) : size_(endpoint.size()), index_(endpoint.index) {
-    auto options = c10d::ProcessGroupGloo::Options::create(endpoint.timeout);
-    options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(endpoint.interface_address));
-    options->threads = 2;
-    gloo_ = c10::make_intrusive<c10d::ProcessGroupGloo>(endpoint.store.state().store, index_, size_, options);
-  }
+  explicit GlooBackend(const Endpoint& endpoint)
+      : size_(endpoint.size()),
+        index_(endpoint.index),
+        rank_(endpoint.ranks[endpoint.index]),
+        wire_(endpoint) {}
   std::string_view name() const override { return "gloo"; }
 
   Pending all_reduce(at::Tensor x, ReduceOp op) override {
-    std::vector<at::Tensor> list{x};
-    c10d::AllreduceOptions options;
-    options.reduceOp = to_c10d(op);
-    return make(gloo_->allreduce(list, options));
+    return run(kAllReduce, x, [=, this](Header h) {
+      h.reduce = static_cast<int32_t>(op);
+      h.bytes = x.nbytes();
+      if (static_cast<int64_t>(x.nbytes()) <= Wire::kInline) {
+        reduce_whole(h, x, op);
+      } else {
+        reduce_in_blocks(h, x, op);
+      }
+    });
   }
   Pending all_gather(at::Tensor out, at::Tensor in) override {
-    at::Tensor to = as_bytes(out), from = as_bytes(in);
-    return make(gloo_->_allgather_base(to, from));
+    return run(kAllGather, in, [=, this](Header h) {
+      const int64_t piece = in.nbytes();
+      h.bytes = piece;
+      if (piece > 0) std::memmove(at_byte(out, index_ * piece), in.data_ptr(), piece);
+      exchange(
+          h,
+          [&](int) {
+            return Part{in.data_ptr(), piece};
+          },
+          [&](int p) {
+            return Part{at_byte(out, p * piece), piece};
+          });
+    });
   }
   Pending reduce_scatter(at::Tensor out, at::Tensor in, ReduceOp op) override {
-    c10d::ReduceScatterOptions options;
-    options.reduceOp = to_c10d(op);
-    at::Tensor to = out.view(-1), from = in.view(-1);
-    return make(gloo_->_reduce_scatter_base(to, from, options));
+    return run(kReduceScatter, in, [=, this](Header h) {
+      h.reduce = static_cast<int32_t>(op);
+      h.bytes = out.nbytes();
+      scatter_reduced(h, out, in, op);
+    });
   }
   Pending all_to_all(at::Tensor out, at::Tensor in, const std::vector<int64_t>& out_splits,
                      const std::vector<int64_t>& in_splits) override {
-    std::vector<int64_t> outs = out_splits, ins = in_splits;
-    if (outs.empty()) {
-      at::Tensor to = as_bytes(out), from = as_bytes(in);
-      return make(gloo_->alltoall_base(to, from, outs, ins));
-    }
-    return make(gloo_->alltoall_base(out, in, outs, ins));
+    return run(kAllToAll, in, [=, this](Header h) {
+      const std::vector<Part> to = parts(in, in_splits), from = parts(out, out_splits);
+      if (to[index_].bytes > 0) std::memmove(from[index_].data, to[index_].data, to[index_].bytes);
+      exchange(
+          h, [&](int p) { return to[p]; }, [&](int p) { return from[p]; });
+    });
   }
   Pending broadcast(at::Tensor x, int root) override {
-    std::vector<at::Tensor> list{as_bytes(x)};
-    c10d::BroadcastOptions options;
-    options.rootRank = root;
-    return make(gloo_->broadcast(list, options));
+    return run(kBroadcast, x, [=, this](Header h) {
+      h.root = root;
+      h.bytes = x.nbytes();
+      send_along_chain(h, x, root);
+    });
   }
   Pending reduce(at::Tensor x, int root, ReduceOp op) override {
-    std::vector<at::Tensor> list{x};
-    c10d::ReduceOptions options;
-    options.rootRank = root;
-    options.reduceOp = to_c10d(op);
-    return make(gloo_->reduce(list, options));
+    return run(kReduce, x, [=, this](Header h) {
+      h.root = root;
+      h.reduce = static_cast<int32_t>(op);
+      h.bytes = x.nbytes();
+      std::vector<Wire::Stream> out, in;
+      std::vector<at::Tensor> arrived(size_);
+      arrived[index_] = x.view(-1);
+      if (index_ != root) {
+        out.push_back({root, h, x.data_ptr(), static_cast<int64_t>(x.nbytes())});
+      } else {
+        for (int peer : others()) {
+          arrived[peer] = at::empty({x.numel()}, x.options());
+          in.push_back({peer, h, arrived[peer].data_ptr(), static_cast<int64_t>(x.nbytes())});
+        }
+      }
+      wire_.exchange(out, in);
+      if (index_ == root) fold(x.view(-1), arrived, op, size_);
+    });
   }
   Pending gather(at::Tensor out, at::Tensor in, int root) override {
-    std::vector<at::Tensor> from{as_bytes(in)};
-    std::vector<std::vector<at::Tensor>> to;
-    if (index_ == root) to.push_back(as_bytes(out).chunk(size_));
-    c10d::GatherOptions options;
-    options.rootRank = root;
-    return make(gloo_->gather(to, from, options));
+    return run(kGather, in, [=, this](Header h) {
+      const int64_t piece = in.nbytes();
+      h.root = root;
+      h.bytes = piece;
+      if (index_ != root) return wire_.exchange({{root, h, in.data_ptr(), piece}}, {});
+      if (piece > 0) std::memmove(at_byte(out, index_ * piece), in.data_ptr(), piece);
+      std::vector<Wire::Stream> streams;
+      for (int peer : others()) streams.push_back({peer, h, at_byte(out, peer * piece), piece});
+      wire_.exchange({}, streams);
+    });
   }
   Pending scatter(at::Tensor out, at::Tensor in, int root) override {
-    std::vector<at::Tensor> to{as_bytes(out)};
-    std::vector<std::vector<at::Tensor>> from;
-    if (index_ == root) from.push_back(as_bytes(in).chunk(size_));
-    c10d::ScatterOptions options;
-    options.rootRank = root;
-    return make(gloo_->scatter(to, from, options));
+    return run(kScatter, out, [=, this](Header h) {
+      const int64_t piece = out.nbytes();
+      h.root = root;
+      h.bytes = piece;
+      if (index_ != root) return wire_.exchange({}, {{root, h, out.data_ptr(), piece}});
+      if (piece > 0) std::memmove(out.data_ptr(), at_byte(in, index_ * piece), piece);
+      std::vector<Wire::Stream> streams;
+      for (int peer : others()) streams.push_back({peer, h, at_byte(in, peer * piece), piece});
+      wire_.exchange(streams, {});
+    });
   }
   Pending transfer(std::vector<Transfer> batch) override {
-    std::vector<C10dWork> works;
-    for (Transfer& t : batch) {
-      std::vector<at::Tensor> list{as_bytes(t.tensor)};
-      works.push_back(t.kind == Transfer::Kind::send ? gloo_->send(list, t.peer, 0)
-                                                     : gloo_->recv(list, t.peer, 0));
-    }
-    return std::make_unique<GlooOp>(std::move(works));
+    return submit([batch = std::move(batch), this] {
+      std::vector<Wire::Stream> out, in;
+      for (const Transfer& t : batch) {
+        Header h{.bytes = t.tensor.nbytes(),
+                 .op = kTransfer,
+                 .dtype = static_cast<int32_t>(t.tensor.scalar_type())};
+        (t.kind == Transfer::Kind::send ? out : in)
+            .push_back({t.peer, h, t.tensor.data_ptr(), static_cast<int64_t>(t.tensor.nbytes())});
+      }
+      wire_.exchange(out, in);
+    });
   }
-  Pending barrier() override { return make(gloo_->barrier()); }
-  void abort() noexcept override {}
+  Pending barrier() override {
+    return run(kBarrier, at::Tensor(), [this](Header h) {
+      exchange(
+          h, [](int) { return Part{}; }, [](int) { return Part{}; });
+    });
+  }
+  void abort() noexcept override { wire_.abort(); }
 
  private:
-  static Pending make(C10dWork work) {
-    return std::make_unique<GlooOp>(std::vector<C10dWork>{std::move(work)});
+  struct Part {
+    void* data = nullptr;
+    int64_t bytes = 0;
+  };
+  static void* at_byte(const at::Tensor& x, int64_t offset) {
+    return static_cast<char*>(x.data_ptr()) + offset;
+  }
+
+  // The other members, nearest first: no two members begin with the same one.
+  std::vector<int> others() const {
+    std::vector<int> peers;
+    for (int step = 1; step < size_; ++step) peers.push_back((index_ + step) % size_);
+    return peers;
+  }
+
+  template <class Body>
+  Pending submit(Body body) {
+    return sequencer_.submit([this, body = std::move(body)] {
+      try {
+        body();
+      } catch (const std::exception& error) {
+        const std::string what = error.what();
+        const std::string mine = what.substr(0, what.find('\n'));
+        const std::string cause = wire_.cause_or(fmt::format("{} (noticed by rank {})", mine, rank_));
+        wire_.close(cause);
+        throw CommError(cause);
+      }
+    });
+  }
+  template <class Body>
+  Pending run(OpCode op, const at::Tensor& x, Body body) {
+    Header header{.sequence = ++sequence_, .op = op};
+    if (x.defined()) header.dtype = static_cast<int32_t>(x.scalar_type());
+    return submit([header, body = std::move(body)] { body(header); });
+  }
+
+  // The rows of x that belong to each member; no splits: equal parts.
+  std::vector<Part> parts(const at::Tensor& x, const std::vector<int64_t>& splits) const {
+    std::vector<Part> result;
+    const int64_t total = x.nbytes();
+    const int64_t row = splits.empty() || x.size(0) == 0 ? 0 : total / x.size(0);
+    int64_t offset = 0;
+    for (int i = 0; i < size_; ++i) {
+      const int64_t bytes = splits.empty() ? total / size_ : splits[i] * row;
+      result.push_back({at_byte(x, offset), bytes});
+      offset += bytes;
+    }
+    return result;
+  }
+
+  template <class To, class From>
+  void exchange(Header header, To to, From from) {
+    std::vector<Wire::Stream> out, in;
+    for (int peer : others()) {
+      const Part give = to(peer), take = from(peer);
+      header.bytes = give.bytes;
+      out.push_back({peer, header, give.data, give.bytes});
+      header.bytes = take.bytes;
+      in.push_back({peer, header, take.data, take.bytes});
+    }
+    wire_.exchange(out, in);
+  }
+  void exchange_headers(const Header& header) {
+    std::vector<Wire::Stream> streams;
+    for (int peer : others()) streams.push_back({peer, header, nullptr, 0});
+    wire_.exchange(streams, streams);
+  }
+
+  // Short tensors: everyone gets everything and folds it.
+  void reduce_whole(const Header& header, const at::Tensor& x, ReduceOp op) {
+    const at::Tensor all = at::empty({size_, x.numel()}, x.options());
+    std::vector<at::Tensor> rows = all.unbind(0);
+    std::vector<Wire::Stream> out, in;
+    for (int peer : others()) {
+      out.push_back({peer, header, x.data_ptr(), static_cast<int64_t>(x.nbytes())});
+      in.push_back({peer, header, rows[peer].data_ptr(), static_cast<int64_t>(x.nbytes())});
+    }
+    rows[index_] = x.view(-1);
+    wire_.exchange(out, in);
+    fold(x.view(-1), rows, op, size_);
+  }
+
+  // One block of a long tensor on its way: this member's piece comes in from all, and goes out reduced to all.
+  struct Block {
+    int64_t begin = 0;  // of the block, in elements
+    int64_t length = 0;
+    int64_t piece = 0;                // of one member; the last pieces may be shorter
+    std::vector<at::Tensor> arrived;  // by member
+    std::vector<Ticket> tickets;
+    int64_t begin_of(int member) const { return begin + std::min(length, member * piece); }
+    int64_t count_of(int member) const {
+      return std::min(length, (member + 1) * piece) - std::min(length, member * piece);
+    }
+  };
+  static constexpr int64_t kSegment =
+      512 << 10;  // bytes per message: stays in a core's cache between arrival and sum
+
+  void post_pieces(Block& block, const at::Tensor& x) {
+    const int64_t mine = block.count_of(index_);
+    block.arrived.resize(size_);
+    for (int peer : others()) {
+      if (mine > 0) {
+        block.arrived[peer] = at::empty({mine}, x.options());
+        block.tickets.push_back(
+            wire_.post_recv(peer, block.arrived[peer].data_ptr(), block.arrived[peer].nbytes()));
+      }
+      const at::Tensor theirs = slice(x, block.begin_of(peer), block.count_of(peer));
+      if (theirs.numel() > 0)
+        block.tickets.push_back(wire_.post_send(peer, theirs.data_ptr(), theirs.nbytes()));
+    }
+  }
+  void wait_all(std::vector<Ticket>& tickets) {
+    for (const Ticket& ticket : tickets) wire_.wait(ticket);
+    tickets.clear();
+  }
+  void fold_block(Block& block, const at::Tensor& x, const at::Tensor& out, ReduceOp op) {
+    wait_all(block.tickets);
+    if (block.count_of(index_) == 0) return;
+    block.arrived[index_] = slice(x, block.begin_of(index_), block.count_of(index_));
+    fold(out, block.arrived, op, size_);
+    block.arrived.clear();
+  }
+  void post_results(Block& block, const at::Tensor& x) {
+    const at::Tensor mine = slice(x, block.begin_of(index_), block.count_of(index_));
+    for (int peer : others()) {
+      const at::Tensor theirs = slice(x, block.begin_of(peer), block.count_of(peer));
+      if (theirs.numel() > 0)
+        block.tickets.push_back(wire_.post_recv(peer, theirs.data_ptr(), theirs.nbytes()));
+      if (mine.numel() > 0) block.tickets.push_back(wire_.post_send(peer, mine.data_ptr(), mine.nbytes()));
+    }
+  }
+
+  // Long tensors, block by block: pieces to their member, summed, back to all. Two blocks are under way at any time.
+  void reduce_in_blocks(const Header& header, const at::Tensor& x, ReduceOp op) {
+    const int64_t per_member = std::max<int64_t>(1, kSegment / x.element_size());
+    std::vector<Block> blocks;
+    for (int64_t begin = 0; begin < x.numel(); begin += per_member * size_) {
+      Block block;
+      block.begin = begin;
+      block.length = std::min(per_member * size_, x.numel() - begin);
+      block.piece = (block.length + size_ - 1) / size_;
+      blocks.push_back(std::move(block));
+    }
+    exchange_headers(header);
+    post_pieces(blocks[0], x);
+    for (size_t b = 0; b < blocks.size(); ++b) {
+      if (b + 1 < blocks.size()) post_pieces(blocks[b + 1], x);
+      fold_block(blocks[b], x, slice(x, blocks[b].begin_of(index_), blocks[b].count_of(index_)), op);
+      post_results(blocks[b], x);
+      if (b > 0) wait_all(blocks[b - 1].tickets);
+    }
+    wait_all(blocks.back().tickets);
+  }
+
+  // Pieces go straight to the member that keeps them, segment by segment.
+  void scatter_reduced(const Header& header, const at::Tensor& out, const at::Tensor& in, ReduceOp op) {
+    const int64_t piece = out.numel();
+    const int64_t segment = std::max<int64_t>(1, kSegment / in.element_size());
+    struct Round {
+      std::vector<at::Tensor> arrived;
+      std::vector<Ticket> tickets;
+    };
+    const auto post = [&](int64_t begin) {
+      Round round;
+      const int64_t count = std::min(segment, piece - begin);
+      round.arrived.resize(size_);
+      round.arrived[index_] = slice(in, index_ * piece + begin, count);
+      for (int peer : others()) {
+        round.arrived[peer] = at::empty({count}, in.options());
+        const at::Tensor theirs = slice(in, peer * piece + begin, count);
+        round.tickets.push_back(wire_.post_recv(peer, round.arrived[peer].data_ptr(), theirs.nbytes()));
+        round.tickets.push_back(wire_.post_send(peer, theirs.data_ptr(), theirs.nbytes()));
+      }
+      return round;
+    };
+    if (static_cast<int64_t>(out.nbytes()) <= Wire::kInline)
+      return scatter_reduced_short(header, out, in, op);
+    exchange_headers(header);
+    Round now = post(0);
+    for (int64_t begin = 0; begin < piece; begin += segment) {
+      Round next = begin + segment < piece ? post(begin + segment) : Round();
+      wait_all(now.tickets);
+      fold(slice(out, begin, std::min(segment, piece - begin)), now.arrived, op, size_);
+      now = std::move(next);
+    }
+  }
+  void scatter_reduced_short(const Header& header, const at::Tensor& out, const at::Tensor& in, ReduceOp op) {
+    const int64_t piece = out.numel();
+    std::vector<at::Tensor> arrived(size_);
+    arrived[index_] = slice(in, index_ * piece, piece);
+    for (int peer : others()) arrived[peer] = at::empty({piece}, in.options());
+    const auto part = [](const at::Tensor& t) {
+      return Part{t.data_ptr(), static_cast<int64_t>(t.nbytes())};
+    };
+    exchange(
+        header, [&](int p) { return part(slice(in, p * piece, piece)); },
+        [&](int p) { return part(arrived[p]); });
+    fold(out.view(-1), arrived, op, size_);
+  }
+
+  // From the root to the next member and on, in segments that follow each other: every link carries the tensor once.
+  void send_along_chain(const Header& header, const at::Tensor& x, int root) {
+    const int place = (index_ - root + size_) % size_;
+    const int before = (index_ - 1 + size_) % size_, after = (index_ + 1) % size_;
+    const bool takes = place > 0, gives = place < size_ - 1;
+    const int64_t total = x.nbytes();
+    const int64_t with_header = total <= Wire::kInline ? total : 0;
+    if (takes) wire_.exchange({}, {{before, header, x.data_ptr(), with_header}});
+    std::vector<Ticket> receiving, sending;
+    const int64_t rest = with_header == total ? 0 : total;
+    for (int64_t begin = 0; takes && begin < rest; begin += kSegment) {
+      receiving.push_back(wire_.post_recv(before, at_byte(x, begin), std::min(kSegment, rest - begin)));
+    }
+    if (gives) wire_.exchange({{after, header, x.data_ptr(), with_header}}, {});
+    for (int64_t begin = 0; begin < rest; begin += kSegment) {
+      if (takes) wire_.wait(receiving[begin / kSegment]);
+      if (gives)
+        sending.push_back(wire_.post_send(after, at_byte(x, begin), std::min(kSegment, rest - begin)));
+    }
+    wait_all(sending);
   }
 
   int size_;
   int index_;
-  c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo_;
+  int rank_;
+  uint64_t sequence_ = 0;
+  Wire wire_;
+  Sequencer sequencer_;
 };
 
 }  // namespace

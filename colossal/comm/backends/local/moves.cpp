@@ -19,9 +19,10 @@ void copy_bytes(std::byte* to, const std::byte* from, int64_t bytes) {
   }
 }
 
-// One tensor cannot be moved in parts that fit half a staging room before anybody reads: from here on tensors are read
-// where they are.
-constexpr int64_t kDirectBytes = 32 << 10;
+// Above this, one copy straight from the other's tensor beats two through a staging room.
+constexpr int64_t kDirectBytes = 8 << 10;
+// Except that a long broadcast between processes is faster when root and receivers both copy.
+constexpr int64_t kStagedBroadcastBytes = 512 << 10;
 
 constexpr uint8_t kUneven = 1;
 
@@ -88,7 +89,7 @@ void Collectives::broadcast(Lane lane, const at::Tensor& x, int root) {
   const int64_t total = x.nbytes();
   const Lockstep::Call call{
       .op = Op::broadcast, .dtype = x.scalar_type(), .root = root, .count = x.numel(), .in = data};
-  if (direct(total)) {
+  if (direct(total) && (reach_.threads() || total < kStagedBroadcastBytes)) {
     lockstep_.open(lane, call);
     if (me_ != root) {
       Touching touching(session_);

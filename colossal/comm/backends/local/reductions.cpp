@@ -23,6 +23,8 @@ namespace {
 
 // A payload that every member copies whole: cheaper than a second round.
 constexpr int64_t kSmallBytes = 32 << 10;
+// Above, threads read each other's tensors. Processes stream through the staging rooms: to copy a chunk within the second
+// cache takes less than to map the other's pages (1.5 to 2 times faster than process_vm_readv, measured).
 // Granularity of reading other members' tensors: what is read stays in the second cache until it is added.
 constexpr int64_t kRemoteBlock = 64 << 10;
 // Granularity of reducing and passing on: stays in the first cache.
@@ -38,7 +40,7 @@ void Collectives::all_reduce(Lane lane, const at::Tensor& x, ReduceOp op) {
       .op = Op::all_reduce, .dtype = how.dtype, .reduce_op = op, .count = x.numel(), .in = data};
   if (static_cast<int64_t>(x.nbytes()) <= kSmallBytes) {
     reduce_small(lane, call, how, data, true);
-  } else if (direct(x.nbytes())) {
+  } else if (reach_.threads()) {
     reduce_direct(lane, call, how, data);
   } else {
     reduce_staged(lane, call, how, data, -1);
@@ -54,7 +56,7 @@ void Collectives::reduce(Lane lane, const at::Tensor& x, int root, ReduceOp op) 
   const int64_t bytes = x.nbytes();
   if (bytes <= kSmallBytes) {
     reduce_small(lane, call, how, data, me_ == root);
-  } else if (direct(bytes)) {
+  } else if (reach_.threads()) {
     lockstep_.open(lane, call);
     if (me_ == root) {
       reduce_remote(how, data, data, 0, bytes);
@@ -73,7 +75,7 @@ void Collectives::reduce_scatter(Lane lane, const at::Tensor& out, const at::Ten
   const Lockstep::Call call{
       .op = Op::reduce_scatter, .dtype = how.dtype, .reduce_op = op, .count = out.numel(), .in = from};
   const int64_t piece = out.nbytes();
-  if (direct(piece)) {
+  if (reach_.threads() && piece > kSmallBytes) {
     lockstep_.open(lane, call);
     reduce_remote(how, to, from + me_ * piece, me_ * piece, piece);
     lockstep_.exchange();

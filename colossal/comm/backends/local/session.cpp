@@ -45,10 +45,11 @@ Session::Session(const Place& place)
                     "\"gloo\".",
                     group_, place.size(), kMaxMembers));
   }
-  // Spinning pays only where every member has a core of its own; elsewhere the core is the other member's.
+  // Spinning (up to about 0.1 ms) pays only where every member has a core of its own; elsewhere the peer may need this
+  // one. To yield where there are enough cores would hand a time slice to whatever else runs on the host.
   const bool crowded = place.size() > usable_cores();
-  max_spins_ = crowded ? 0 : 2048;
-  max_yields_ = crowded ? 64 : 16;
+  max_spins_ = crowded ? 0 : 8192;
+  max_yields_ = crowded ? 64 : 0;
   spins_[static_cast<int>(Lane::caller)] = max_spins_;
   join(place);
 }

@@ -112,7 +112,7 @@ class Session {
         return true;
       }
     }
-    budget = std::max(budget / 2, std::min(16, max_spins_));
+    budget = std::max(budget / 2, std::min(budget, max_spins_ / 4));
     return false;
   }
 

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// The local backend against Open MPI's shared memory: the same processes, the same buffers, taking turns.
+//
+//   mpirun -n 2 build/bench/bench_local_vs_mpi [--staged] [--max-bytes N] > local_vs_mpi.json
+//
+// fp32; `bytes` is the full tensor of each rank. A sample is the time per call over a batch; figures in microseconds are of
+// the slowest rank.
+#include <ATen/Parallel.h>
+#include <mpi.h>
+
+#include <cstring>
+#include <iostream>
+#include <numeric>
+
+#include "colossal/base/json.h"
+#include "colossal/comm/backends/local/local_backend.h"
+
+using namespace colossal;
+using namespace colossal::comm;
+
+namespace {
+
+struct Sides {
+  std::string op;
+  std::function<void()> mpi;
+  std::function<void()> local;
+};
+
+local::LocalBackend connect(int rank, int size, local::Reach::Way best) {
+  std::vector<char> ticket(256);
+  local::Place place;
+  place.group = "world";
+  place.index = rank;
+  place.ranks.resize(size);
+  std::iota(place.ranks.begin(), place.ranks.end(), 0);
+  place.tell = [&](const std::string& text) {
+    std::strncpy(ticket.data(), text.c_str(), ticket.size() - 1);
+    MPI_Bcast(ticket.data(), 256, MPI_CHAR, 0, MPI_COMM_WORLD);
+  };
+  place.hear = [&] {
+    MPI_Bcast(ticket.data(), 256, MPI_CHAR, 0, MPI_COMM_WORLD);
+    return std::string(ticket.data());
+  };
+  return local::LocalBackend(place, best);
+}
+
+// Seconds per call of the slowest rank over a batch.
+double sample(const std::function<void()>& call, int calls) {
+  MPI_Barrier(MPI_COMM_WORLD);
+  const double start = MPI_Wtime();
+  for (int i = 0; i < calls; ++i) {
+    call();
+  }
+  double seconds = (MPI_Wtime() - start) / calls;
+  MPI_Allreduce(MPI_IN_PLACE, &seconds, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+  return seconds;
+}
+
+std::vector<Sides> sides(local::LocalBackend& backend, int n, const at::Tensor& x, const at::Tensor& y) {
+  const int count = static_cast<int>(x.numel());
+  float* a = x.data_ptr<float>();
+  float* b = y.data_ptr<float>();
+  const at::Tensor part = x.narrow(0, 0, count / n);
+  return {
+      {"all_reduce", [=] { MPI_Allreduce(a, b, count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD); },
+       [=, &backend] { backend.all_reduce(y, ReduceOp::sum)->wait(); }},
+      {"all_reduce in place",
+       [=] { MPI_Allreduce(MPI_IN_PLACE, b, count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD); },
+       [=, &backend] { backend.all_reduce(y, ReduceOp::sum)->wait(); }},
+      {"all_gather", [=] { MPI_Allgather(a, count / n, MPI_FLOAT, b, count / n, MPI_FLOAT, MPI_COMM_WORLD); },
+       [=, &backend] { backend.all_gather(y, part)->wait(); }},
+      {"reduce_scatter",
+       [=] { MPI_Reduce_scatter_block(b, a, count / n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD); },
+       [=, &backend] { backend.reduce_scatter(part, y, ReduceOp::sum)->wait(); }},
+      {"all_to_all", [=] { MPI_Alltoall(a, count / n, MPI_FLOAT, b, count / n, MPI_FLOAT, MPI_COMM_WORLD); },
+       [=, &backend] { backend.all_to_all(y, x, {}, {})->wait(); }},
+      {"broadcast", [=] { MPI_Bcast(b, count, MPI_FLOAT, 0, MPI_COMM_WORLD); },
+       [=, &backend] { backend.broadcast(y, 0)->wait(); }},
+  };
+}
+
+Json measure(const Sides& side, int ranks, int64_t bytes, int64_t repeats) {
+  side.mpi();
+  side.local();
+  const int calls = static_cast<int>(std::clamp<int64_t>((int64_t{2} << 20) / bytes, 1, 100));
+  std::vector<double> mpi, local;
+  for (int64_t i = 0; i < repeats; ++i) {
+    mpi.push_back(sample(side.mpi, calls) * 1e6);
+    local.push_back(sample(side.local, calls) * 1e6);
+  }
+  std::sort(mpi.begin(), mpi.end());
+  std::sort(local.begin(), local.end());
+  const size_t middle = mpi.size() / 2;
+  return {{"op", side.op},
+          {"ranks", ranks},
+          {"bytes", bytes},
+          {"mpi_us", mpi[middle]},
+          {"mpi_us_min", mpi[0]},
+          {"local_us", local[middle]},
+          {"local_us_min", local[0]},
+          {"speedup", mpi[middle] / local[middle]},
+          {"speedup_of_min", mpi[0] / local[0]}};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  MPI_Init(&argc, &argv);
+  int rank = 0, size = 1;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  at::set_num_threads(1);
+  auto best = local::Reach::Way::processes;
+  int64_t max_bytes = 64 << 20;
+  std::string only;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view arg = argv[i];
+    if (arg == "--staged") {
+      best = local::Reach::Way::none;
+    } else if (arg == "--max-bytes" && i + 1 < argc) {
+      max_bytes = std::stoll(argv[++i]);
+    } else if (arg == "--op" && i + 1 < argc) {
+      only = argv[++i];
+    }
+  }
+  {
+    local::LocalBackend backend = connect(rank, size, best);
+    Json results = Json::array();
+    for (int64_t bytes = 4096; bytes <= max_bytes; bytes *= 4) {
+      const at::Tensor x = at::zeros({bytes / 4}), y = at::zeros({bytes / 4});
+      for (const Sides& side : sides(backend, size, x, y)) {
+        if (only.empty() || side.op == only) {
+          results.push_back(measure(side, size, bytes, bytes >= (16 << 20) ? 9 : 41));
+        }
+      }
+    }
+    if (rank == 0) {
+      std::cout << results.dump(1) << std::endl;
+    }
+  }
+  MPI_Finalize();
+}

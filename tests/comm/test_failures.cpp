@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends.h"
+#include "colossal/base/error.h"
+
+using namespace colossal;
+using namespace colossal::comm;
+
+namespace {
+
+std::string error_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const CommError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+WorldOptions gloo() {
+  WorldOptions options;
+  options.backend = BackendKind::gloo;
+  options.timeout = std::chrono::seconds(30);
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("members that disagree get an error on all ranks, and the group is dead") {
+  const std::vector<std::function<void(Group)>> wrongs = {
+      [](Group g) { all_reduce(at::ones({g.index() == 1 ? 5 : 4}), g); },
+      [](Group g) { all_reduce(at::ones({g.index() == 1 ? 500'000 : 4}), g); },
+      [](Group g) { all_reduce(at::ones({g.index() == 1 ? 500'000 : 400'000}), g); },
+      [](Group g) { all_reduce(at::ones({4}, g.index() == 1 ? at::kInt : at::kFloat), g); },
+      [](Group g) { all_reduce(at::ones({4}), g, g.index() == 1 ? ReduceOp::max : ReduceOp::sum); },
+      [](Group g) { broadcast(at::ones({400'000}), g, g.index() == 1 ? 1 : 0); },
+      [](Group g) { g.index() == 1 ? barrier(g) : all_reduce(at::ones({400'000}), g); },
+      [](Group g) {
+        all_to_all(at::ones({4}), g, {2, 1, 1},
+                   g.index() == 1   ? std::vector<int64_t>{2, 1, 1}
+                   : g.index() == 0 ? std::vector<int64_t>{2, 2, 2}
+                                    : std::vector<int64_t>{1, 1, 1});
+      },
+  };
+  for (const auto& wrong : wrongs) {
+    run_ranks(
+        3,
+        [&](std::shared_ptr<World> world) {
+          const Group group = world->group();
+          // A member whose own exchanges all agreed (uneven all_to_all) learns it from its next call.
+          std::string text = error_of([&] { wrong(group); });
+          text += "; " + error_of([&] { barrier(group); });
+          CHECK(text.find("of group \"world\" on rank") != std::string::npos);
+          CHECK_MESSAGE(text.find("members disagree: here") != std::string::npos, text);
+          CHECK(error_of([&] { barrier(group); }).find("the group is dead since an earlier failure") !=
+                std::string::npos);
+        },
+        gloo());
+  }
+}
+
+TEST_CASE("the text of a disagreement") {
+  run_ranks(
+      2,
+      [](std::shared_ptr<World> world) {
+        const Group group = world->group();
+        barrier(group);
+        const std::string text = error_of([&] { all_reduce(at::ones({world->rank() == 1 ? 5 : 4}), group); });
+        const std::string here =
+            "members disagree: here all_reduce number 2 of {} bytes float32 (sum), on rank {} all_reduce "
+            "number 2 of {} bytes float32 (sum) (noticed by rank {})";
+        const std::string head =
+            fmt::format("all_reduce #2 of group \"world\" on rank {} failed: ", world->rank());
+        const bool by_0 = text == head + fmt::format(fmt::runtime(here), 16, 1, 20, 0);
+        const bool by_1 = text == head + fmt::format(fmt::runtime(here), 20, 0, 16, 1);
+        CHECK_MESSAGE((by_0 || by_1), text);
+      },
+      gloo());
+}
+
+TEST_CASE("a silent member: timeout on the others") {
+  WorldOptions options = gloo();
+  options.timeout = std::chrono::seconds(1);
+  CHECK_THROWS_AS(run_ranks(
+                      2,
+                      [](std::shared_ptr<World> world) {
+                        const Group group = world->group();
+                        barrier(group);
+                        if (world->rank() == 0) barrier(group);
+                        if (world->rank() == 1) world->store().get("never", std::chrono::seconds(20));
+                      },
+                      options),
+                  CommError);
+}
