@@ -27,15 +27,15 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
-void check_slice(const TensorInfo& info, const Slice& slice) {
-  bool inside = slice.offset.size() == info.shape.size() && slice.size.size() == info.shape.size();
-  for (size_t d = 0; inside && d < info.shape.size(); ++d) {
-    inside = slice.offset[d] >= 0 && slice.size[d] >= 0 && slice.size[d] <= info.shape[d] - slice.offset[d];
+void check_slice(const std::string& name, const Shape& shape, const Slice& slice) {
+  bool inside = slice.offset.size() == shape.size() && slice.size.size() == shape.size();
+  for (size_t d = 0; inside && d < shape.size(); ++d) {
+    inside = slice.offset[d] >= 0 && slice.size[d] >= 0 && slice.size[d] <= shape[d] - slice.offset[d];
   }
   if (!inside) {
     throw ShapeError(fmt::format("tensor {}: slice [{}] at [{}] does not lie within [{}]",
-                                 quoted_tensor_name(info.name), fmt::join(slice.size, ", "),
-                                 fmt::join(slice.offset, ", "), fmt::join(info.shape, ", ")));
+                                 quoted_tensor_name(name), fmt::join(slice.size, ", "),
+                                 fmt::join(slice.offset, ", "), fmt::join(shape, ", ")));
   }
 }
 
@@ -71,13 +71,21 @@ at::Tensor SafetensorsReader::read(const std::string& name) const {
 }
 
 at::Tensor SafetensorsReader::read(const std::string& name, const Slice& slice) const {
+  return read(name, info(name).shape, slice);
+}
+
+at::Tensor SafetensorsReader::read(const std::string& name, const Shape& view, const Slice& slice) const {
   const TensorInfo& tensor = info(name);
-  check_slice(tensor, slice);
+  if (c10::multiply_integers(view) != c10::multiply_integers(tensor.shape)) {
+    throw ShapeError(fmt::format("tensor {}: [{}] cannot be seen as [{}]", quoted_tensor_name(name),
+                                 fmt::join(tensor.shape, ", "), fmt::join(view, ", ")));
+  }
+  check_slice(name, view, slice);
   const auto source = bytes(name);
   const size_t item = c10::elementSize(tensor.dtype);
   at::Tensor out = at::empty(slice.size, at::dtype(tensor.dtype));
   std::byte* to = static_cast<std::byte*>(out.data_ptr());
-  for_each_run(tensor.shape, slice, [&](int64_t first, int64_t count) {
+  for_each_run(view, slice, [&](int64_t first, int64_t count) {
     std::memcpy(to, source.data() + first * item, count * item);
     to += count * item;
   });
@@ -140,7 +148,7 @@ void SafetensorsWriter::write(const std::string& name, const at::Tensor& tensor)
 void SafetensorsWriter::write(const std::string& name, const Slice& slice, const at::Tensor& piece) {
   Entry& target = entry(name);
   const TensorInfo& info = target.info;
-  check_slice(info, slice);
+  check_slice(name, info.shape, slice);
   if (piece.sizes() != at::IntArrayRef(slice.size) || piece.scalar_type() != info.dtype) {
     throw ShapeError(fmt::format("{}: tensor {}: got {} [{}], declared {} [{}]", path_.string(),
                                  quoted_tensor_name(name), c10::toString(piece.scalar_type()),

@@ -45,6 +45,8 @@ class SafetensorsReader {
   // A copy on the CPU in the file's dtype; with a slice, of that part only (no other page is touched).
   at::Tensor read(const std::string& name) const;
   at::Tensor read(const std::string& name, const Slice& slice) const;
+  // The slice of the tensor seen as `view`, another shape of as many elements: [3, heads, d, h] of a file's [3 * heads * d, h].
+  at::Tensor read(const std::string& name, const Shape& view, const Slice& slice) const;
 
  private:
   MappedFile file_;

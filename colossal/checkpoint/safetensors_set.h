@@ -31,6 +31,10 @@ class SafetensorsSet {
   const TensorInfo& info(const std::string& name) const { return file(name).info(name); }
   at::Tensor read(const std::string& name) const { return file(name).read(name); }
   at::Tensor read(const std::string& name, const Slice& slice) const { return file(name).read(name, slice); }
+  at::Tensor read(const std::string& name, const Shape& view, const Slice& slice) const {
+    return file(name).read(name, view, slice);
+  }
+  std::span<const std::byte> bytes(const std::string& name) const { return file(name).bytes(name); }
   const std::vector<std::unique_ptr<SafetensorsReader>>& readers() const { return readers_; }
 
  private:

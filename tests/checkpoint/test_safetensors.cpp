@@ -6,11 +6,11 @@
 
 #include "colossal/base/error.h"
 #include "colossal/checkpoint/safetensors.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/scratch.h"
 
 using namespace colossal;
 using namespace colossal::checkpoint;
-using colossal::testing::TempFolder;
+using colossal::testing::ScratchFolder;
 
 namespace {
 
@@ -57,7 +57,7 @@ bool same_bytes(const at::Tensor& a, const at::Tensor& b) {
 }  // namespace
 
 TEST_CASE("every dtype and odd shape survives writing and reading, bytes and metadata") {
-  TempFolder temp;
+  ScratchFolder temp;
   std::vector<TensorInfo> infos;
   std::map<std::string, at::Tensor> tensors;
   for (const at::ScalarType dtype : kAll) {
@@ -83,7 +83,7 @@ TEST_CASE("every dtype and odd shape survives writing and reading, bytes and met
 }
 
 TEST_CASE("slices are read and written alone") {
-  TempFolder temp;
+  ScratchFolder temp;
   const at::Tensor full = at::arange(2 * 3 * 4 * 5, at::kFloat).view({2, 3, 4, 5});
   SafetensorsWriter writer(temp / "s.safetensors",
                            {{.name = "t", .dtype = at::kFloat, .shape = {2, 3, 4, 5}}});
@@ -117,7 +117,7 @@ TEST_CASE("slices are read and written alone") {
 }
 
 TEST_CASE("a writer that is not finished leaves nothing, one with gaps refuses") {
-  TempFolder temp;
+  ScratchFolder temp;
   const std::filesystem::path path = temp / "w.safetensors";
   {
     SafetensorsWriter writer(path, {{.name = "a", .dtype = at::kInt, .shape = {4}}});
@@ -138,7 +138,7 @@ TEST_CASE("a writer that is not finished leaves nothing, one with gaps refuses")
 }
 
 TEST_CASE("a missing tensor is named with its neighbour") {
-  TempFolder temp;
+  ScratchFolder temp;
   SafetensorsWriter writer(temp / "n.safetensors",
                            {{.name = "layer.weight", .dtype = at::kInt, .shape = {}}});
   writer.write("layer.weight", at::scalar_tensor(5, at::kInt));
@@ -266,7 +266,7 @@ TEST_CASE("truncated and flipped files raise an error or give the declared tenso
 }
 
 TEST_CASE("a damaged file on disk names itself") {
-  TempFolder temp;
+  ScratchFolder temp;
   const std::filesystem::path path = temp / "cut.safetensors";
   std::ofstream(path, std::ios::binary)
       << file_of(R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 6);

@@ -3,11 +3,11 @@
 
 #include "colossal/base/error.h"
 #include "colossal/checkpoint/safetensors_set.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/scratch.h"
 
 using namespace colossal;
 using namespace colossal::checkpoint;
-using colossal::testing::TempFolder;
+using colossal::testing::ScratchFolder;
 
 namespace {
 
@@ -46,13 +46,13 @@ std::string error_of(const std::filesystem::path& folder) {
 }  // namespace
 
 TEST_CASE("one file when it fits, several with an index when not") {
-  TempFolder temp;
+  ScratchFolder temp;
   save(temp.path(), 1000);
   CHECK(std::filesystem::exists(temp / "model.safetensors"));
   check(temp.path());
   check(temp / "model.safetensors");
 
-  TempFolder sharded;
+  ScratchFolder sharded;
   save(sharded.path(), 32);  // a b | c (larger than a file may be) | d
   CHECK(std::distance(std::filesystem::directory_iterator(sharded.path()), {}) == 4);
   CHECK(std::filesystem::exists(sharded / "model-00003-of-00003.safetensors"));
@@ -61,7 +61,7 @@ TEST_CASE("one file when it fits, several with an index when not") {
 }
 
 TEST_CASE("an index that disagrees with its files names file and tensor") {
-  TempFolder temp;
+  ScratchFolder temp;
   CHECK(error_of(temp.path()) == ": holds neither model.safetensors nor model.safetensors.index.json");
   save(temp.path(), 32);
   const std::filesystem::path index = temp / "model.safetensors.index.json";
