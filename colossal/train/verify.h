@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// `colossal verify`: does this build, in this layout, compute what a reference computed? Loads a Hugging Face folder, runs forward,
+// backward and ten AdamW steps on the reference's batch, and measures the worst difference of everything.
+//
+//   VerifyReport report = verify({.model = "llama3"}, mesh, [&](auto state) { return std::make_unique<nn::DenseFactory>(...); });
+//   fmt::print("{}", report.text());   return report.passed() ? 0 : 1;
+//
+// Thread safety: collective over the mesh; one thread per rank.
+#pragma once
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "colossal/comm/mesh.h"
+#include "colossal/nn/layer_factory.h"
+
+namespace colossal::train {
+
+struct VerifyOptions {
+  std::filesystem::path model = {};      // folder with config.json, model.safetensors and tolerance.json
+  std::filesystem::path reference = {};  // default: reference.safetensors in that folder
+  at::ScalarType dtype = at::kDouble;    // fp64: 1e-9; fp32: 4 times what tolerance.json gives
+};
+
+// The worst absolute difference of one quantity.
+struct Difference {
+  std::string name = {};  // "logits", "loss", "grad.<name in the file>", "loss_after_step"
+  double worst = 0;
+  double tolerance = 0;
+  bool within() const { return worst <= tolerance; }  // false for NaN
+};
+
+struct VerifyReport {
+  std::string title = {};
+  std::vector<Difference> differences = {};
+  bool passed() const;
+  std::string text() const;  // one line per quantity, then the verdict
+};
+
+// Layers in the layout to be verified, over this state.
+using MakeFactory = std::function<std::unique_ptr<nn::LayerFactory>(std::shared_ptr<nn::StepState> state)>;
+
+// Rows of the batch go to the "data" axis of the mesh; where they do not divide, rows without targets fill up. The same report on
+// every rank. ConfigError: a dtype without tolerance; IoError: files missing, damaged, or of another model.
+VerifyReport verify(const VerifyOptions& options, const comm::Mesh& mesh, const MakeFactory& make_factory);
+
+}  // namespace colossal::train
