@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// Folders written by transformers: both spellings of config.json, and the same names, shapes, dtypes and bytes after a round trip.
+#include <doctest/doctest.h>
+
+#include "colossal/base/error.h"
+#include "colossal/checkpoint/huggingface.h"
+#include "colossal/models/family.h"
+#include "colossal/nn/dense_factory.h"
+#include "tests/support/scratch.h"
+
+using namespace colossal;
+using namespace colossal::checkpoint;
+using colossal::testing::ScratchFolder;
+
+namespace {
+
+const std::filesystem::path kModels = std::filesystem::path(COLOSSAL_ORACLES) / "models";
+const char* const kCases[] = {"gpt2", "gpt2-untied", "llama", "llama3", "qwen2"};
+
+std::vector<nn::Parameter> load(const HuggingFaceFolder& folder,
+                                std::shared_ptr<models::LanguageModel>& model, at::ScalarType dtype) {
+  nn::DenseFactory make(comm::Mesh(), std::make_shared<nn::StepState>(), {.compute = dtype});
+  model = models::build(folder.config(), make);
+  std::vector<nn::Parameter> parameters = nn::parameters(*model, comm::Mesh());
+  at::NoGradGuard no_grad;
+  for (const nn::Parameter& p : parameters) at::Tensor(p.tensor).fill_(std::nan(""));
+  folder.load(parameters, 0);
+  for (const nn::Parameter& p : parameters) {
+    CAPTURE(p.name);
+    CHECK(at::isfinite(p.tensor).all().item<bool>());  // every element came from the file
+  }
+  return parameters;
+}
+
+void check_same(const SafetensorsSet& a, const SafetensorsSet& b) {
+  CHECK(a.names() == b.names());
+  for (const std::string& name : a.names()) {
+    CAPTURE(name);
+    CHECK(a.info(name).shape == b.info(name).shape);
+    CHECK((a.info(name).dtype == b.info(name).dtype));
+    const auto x = a.bytes(name);
+    const auto y = b.bytes(name);
+    CHECK(x.size() == y.size());
+    CHECK(std::memcmp(x.data(), y.data(), x.size()) == 0);
+  }
+}
+
+// A copy of the folder whose weights went through `change`.
+void rewrite(const std::filesystem::path& from, const std::filesystem::path& to,
+             const std::function<void(std::map<std::string, at::Tensor>&)>& change) {
+  const SafetensorsSet source(from);
+  std::map<std::string, at::Tensor> tensors;
+  for (const std::string& name : source.names()) tensors[name] = source.read(name);
+  change(tensors);
+  std::vector<TensorInfo> infos;
+  for (const auto& [name, t] : tensors)
+    infos.push_back({.name = name, .dtype = t.scalar_type(), .shape = t.sizes().vec()});
+  SafetensorsSetWriter writer(to, infos);
+  for (const auto& [name, t] : tensors) writer.write(name, t);
+  writer.close();
+  write_file_durably(to / "config.json", read_file(from / "config.json"));
+}
+
+void round_trip(const std::filesystem::path& path, at::ScalarType dtype, uint64_t max_file_bytes) {
+  ScratchFolder temp;
+  const HuggingFaceFolder folder(path);
+  std::shared_ptr<models::LanguageModel> model;
+  const auto parameters = load(folder, model, dtype);
+  HuggingFaceSaveOptions options = folder.save_options();
+  options.max_file_bytes = max_file_bytes;
+  save_huggingface(temp / "out", folder.config(), parameters, comm::Mesh(), options);
+  const HuggingFaceFolder copy(temp / "out");
+  CHECK((max_file_bytes > 1'000'000) == (copy.weights().readers().size() == 1));
+  check_same(folder.weights(), copy.weights());
+  CHECK(copy.config_json() == folder.config_json());
+}
+
+std::string error_of(const std::filesystem::path& path) {
+  try {
+    HuggingFaceFolder folder(path);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+}  // namespace
+
+TEST_CASE(
+    "every tensor survives a round trip byte by byte, through fp32 and fp64, in one file and in several") {
+  for (const char* name : kCases) {
+    CAPTURE(name);
+    round_trip(kModels / name, at::kFloat, 5'000'000'000);
+    round_trip(kModels / name, at::kDouble, 50'000);
+  }
+}
+
+TEST_CASE("bf16 tensors, names without prefix, repeated heads and old buffers survive or are left out") {
+  ScratchFolder temp;
+  std::filesystem::create_directory(temp / "bf16");
+  rewrite(kModels / "qwen2", temp / "bf16", [](auto& tensors) {
+    for (auto& [name, t] : tensors) t = t.to(name.ends_with("norm.weight") ? at::kFloat : at::kBFloat16);
+  });
+  round_trip(temp / "bf16", at::kFloat, 5'000'000'000);
+
+  std::filesystem::create_directory(temp / "bare");
+  rewrite(kModels / "gpt2", temp / "bare", [](auto& tensors) {
+    std::map<std::string, at::Tensor> bare;
+    for (const auto& [name, t] : tensors) bare[name.substr(std::string("transformer.").size())] = t;
+    bare["lm_head.weight"] = bare["wte.weight"];
+    tensors = bare;
+  });
+  round_trip(temp / "bare", at::kFloat, 5'000'000'000);
+
+  std::filesystem::create_directory(temp / "buffers");
+  rewrite(kModels / "gpt2", temp / "buffers", [](auto& tensors) {
+    tensors["transformer.h.0.attn.bias"] = at::ones({1, 1, 64, 64}, at::kBool);
+    tensors["transformer.h.0.attn.masked_bias"] = at::ones({});
+  });
+  CHECK(error_of(temp / "buffers") == "no error");
+}
+
+TEST_CASE("both spellings of config.json say the same") {
+  for (const char* name : {"llama", "llama3", "qwen2"}) {
+    CAPTURE(name);
+    const auto read = [&](const char* file) {
+      const Json json = Json::parse(read_file(kModels / name / file));
+      return models::foreign_family(json["model_type"], "config.json").from_foreign(json, "config.json");
+    };
+    const models::ModelConfig config = read("config.json");
+    CHECK(config == read("config.legacy.json"));
+    const models::Family& family = models::family(config.family);
+    Json both = family.to_foreign(config);
+    CHECK(family.from_foreign(both, "ours") == config);
+    both.erase("rope_parameters");
+    CHECK(family.from_foreign(both, "ours, 4.x") == config);
+  }
+}
+
+TEST_CASE("a model of our own becomes a folder and comes back") {
+  ScratchFolder temp;
+  for (const char* family : {"gpt", "llama", "qwen2"}) {
+    models::ModelConfig config{.family = family,
+                               .num_layers = 2,
+                               .hidden_size = 24,
+                               .num_heads = 6,
+                               .num_kv_heads = 6,
+                               .vocab_size = 37};
+    if (config.family == "llama") config.num_kv_heads = 2;
+    config.tie_embeddings = config.family != "llama";
+    config = models::complete(config);
+    nn::DenseFactory make(comm::Mesh(), std::make_shared<nn::StepState>());
+    const auto model = models::build(config, make);
+    const auto parameters = nn::parameters(*model, comm::Mesh());
+    nn::initialize(parameters, 5, 0);
+    save_huggingface(temp / family, config, parameters, comm::Mesh());
+    const HuggingFaceFolder folder(temp / family);
+    CHECK(folder.config() == config);
+    std::shared_ptr<models::LanguageModel> copy;
+    const auto loaded = load(folder, copy, at::kFloat);
+    REQUIRE(loaded.size() == parameters.size());
+    for (size_t i = 0; i < loaded.size(); ++i) CHECK(at::equal(loaded[i].tensor, parameters[i].tensor));
+  }
+}
+
+TEST_CASE("a rank of a sharded layout reads its slices only, and they make up the whole") {
+  const HuggingFaceFolder folder(kModels / "llama");
+  std::shared_ptr<models::LanguageModel> model;
+  const auto full = load(folder, model, at::kFloat);
+  const comm::MeshShape mesh({{"row", 2}, {"tensor", 2}});
+  for (const nn::Parameter& p : full) {
+    const tensor::Shape shape = p.layout().shape();
+    std::vector<comm::Axes> dims(shape.size());
+    dims[shape.size() >= 3 ? shape.size() - 2 : 0] = {"tensor"};
+    if (shape.size() >= 2) dims.back() = {"row"};
+    const tensor::Layout layout(shape, mesh, dims);
+    for (int rank = 0; rank < 4; ++rank) {
+      const tensor::Slice slice = layout.slice(rank);
+      at::Tensor local = at::full({layout.local_numel()}, std::nan(""), at::kFloat);
+      folder.load({{p.name, local, {.layout = layout}}}, rank);
+      at::Tensor expected = p.tensor.detach().view(shape);
+      for (size_t d = 0; d < shape.size(); ++d) {
+        expected = expected.narrow(static_cast<int64_t>(d), slice.offset[d], slice.size[d]);
+      }
+      CAPTURE(p.name);
+      CHECK(at::equal(local.view(slice.size), expected));
+    }
+  }
+}
+
+TEST_CASE("a padded vocabulary is filled with zeros and left out of the file") {
+  const HuggingFaceFolder folder(kModels / "llama");  // 96 rows
+  const tensor::Layout layout({128, 64}, comm::MeshShape({{"tensor", 4}}), {{"tensor"}, {}});
+  for (int rank = 0; rank < 4; ++rank) {
+    at::Tensor local = at::full({32, 64}, std::nan(""), at::kFloat);
+    folder.load({{"head.weight", local, {.layout = layout}}}, rank);
+    const at::Tensor expected =
+        rank < 3 ? folder.weights().read("lm_head.weight").narrow(0, 32 * rank, 32) : at::zeros({32, 64});
+    CHECK(at::equal(local, expected));
+  }
+}
+
+TEST_CASE("all tensors that do not fit are listed in one error") {
+  ScratchFolder temp;
+  rewrite(kModels / "gpt2", temp.path(), [](auto& tensors) {
+    tensors.erase("transformer.h.1.ln_2.bias");
+    tensors["transformer.h.0.mlp.c_fc.weight"] = tensors["transformer.h.0.mlp.c_fc.weight"].t().contiguous();
+    tensors["extra"] = at::ones({3});
+    tensors["lm_head.weight"] = tensors["transformer.wte.weight"] + 1;
+  });
+  CHECK(error_of(temp.path()) ==
+        fmt::format("{}: the weights do not fit config.json\n"
+                    "  missing: \"transformer.h.1.ln_2.bias\" [64]\n"
+                    "  not tied: \"lm_head.weight\" differs from \"transformer.wte.weight\", config.json "
+                    "says they are one\n"
+                    "  unexpected: \"extra\" [3]\n"
+                    "  wrong shape: \"transformer.h.0.mlp.c_fc.weight\" is [256, 64], expected [64, 256]",
+                    temp.path().string()));
+}
+
+TEST_CASE("a config.json that no family can be says everything that is wrong") {
+  ScratchFolder temp;
+  const auto with = [&](const char* from, const std::function<void(Json&)>& change) {
+    Json json = Json::parse(read_file(kModels / from / "config.json"));
+    change(json);
+    write_file_durably(temp / "config.json", json.dump());
+    std::string text = error_of(temp.path());
+    const std::string path = (temp / "config.json").string();
+    for (size_t at = 0; (at = text.find(path)) != std::string::npos;)
+      text.replace(at, path.size(), "config.json");
+    return text;
+  };
+  CHECK(with("gpt2", [](Json& j) { j["model_type"] = "gpt3"; }) ==
+        "config.json: model_type = \"gpt3\" is unknown. Allowed: gpt2, llama, qwen2. Did you mean \"gpt2\"?");
+  CHECK(with("gpt2", [](Json& j) { j.erase("model_type"); }) == "config.json: has no model_type");
+  CHECK(with("gpt2",
+             [](Json& j) {
+               j.erase("n_layer");
+               j["n_embd"] = "x";
+               j["add_cross_attention"] = true;
+               j["activation_function"] = "relu";
+             }) ==
+        "config.json: n_layer is missing. Expected: a whole number.\n"
+        "config.json: n_embd = \"x\". Expected: a whole number.\n"
+        "config.json: activation_function = \"relu\" is not supported. Allowed: gelu_new, gelu_pytorch_tanh, "
+        "gelu.\n"
+        "config.json: add_cross_attention = true is not supported. Allowed: false.");
+  CHECK(with("llama3", [](Json& j) { j["rope_parameters"]["rope_type"] = "yarn"; }) ==
+        "config.json: rope_parameters: rope_type = \"yarn\" is not supported. Allowed: default, linear, "
+        "llama3.");
+  CHECK(with("qwen2", [](Json& j) { j["num_key_value_heads"] = 3; }) ==
+        "model.num_kv_heads = 3 does not divide model.num_heads = 8. Divisors: 1, 2, 4, 8.");
+}

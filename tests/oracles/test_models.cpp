@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// GPT-2, Llama and Qwen2 against transformers: logits, loss, every gradient and ten AdamW steps, on 1, 2 and 4 data-parallel ranks.
+#include <doctest/doctest.h>
+
+#include <mutex>
+
+#include "colossal/base/error.h"
+#include "colossal/comm/run_ranks.h"
+#include "colossal/nn/dense_factory.h"
+#include "colossal/train/verify.h"
+
+using namespace colossal;
+
+namespace {
+
+const std::filesystem::path kModels = std::filesystem::path(COLOSSAL_ORACLES) / "models";
+const char* const kCases[] = {"gpt2", "gpt2-untied", "llama", "llama3", "qwen2"};
+
+void check(const std::string& name, at::ScalarType dtype, int ranks) {
+  std::vector<train::VerifyReport> reports(ranks);
+  comm::run_ranks(ranks, [&](std::shared_ptr<comm::World> world) {
+    const comm::Mesh mesh(world, comm::MeshShape({{"data", ranks}}));
+    reports[mesh.rank()] = train::verify({.model = kModels / name, .dtype = dtype}, mesh, [&](auto state) {
+      return std::make_unique<nn::DenseFactory>(mesh, state, nn::DenseOptions{.compute = dtype});
+    });
+  });
+  for (const train::VerifyReport& report : reports) {
+    CAPTURE(report.text());
+    CHECK(report.passed());
+    CHECK(report.differences.size() > 20);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("float64 equals the reference on 1, 2, 3 and 4 ranks") {
+  for (const char* name : kCases) {
+    for (const int ranks : {1, 2, 3, 4}) {
+      CAPTURE(name);
+      CAPTURE(ranks);
+      check(name, at::kDouble, ranks);
+    }
+  }
+}
+
+TEST_CASE("float32 is within the reference's own float32 error on 1, 2 and 4 ranks") {
+  for (const char* name : kCases) {
+    for (const int ranks : {1, 2, 4}) {
+      CAPTURE(name);
+      CAPTURE(ranks);
+      check(name, at::kFloat, ranks);
+    }
+  }
+}
+
+TEST_CASE("a difference is reported and fails") {
+  train::VerifyReport report{.title = "m: Double, 1 rank",
+                             .differences = {{"logits", 1e-12, 1e-9}, {"grad.w", 2e-3, 1e-9}}};
+  CHECK(!report.passed());
+  CHECK(report.text() ==
+        "m: Double, 1 rank\n"
+        "  logits   1.00e-12  (allowed 1.0e-09)\n"
+        "  grad.w   2.00e-03  (allowed 1.0e-09)  FAILED\n"
+        "NOT verified: 1 of 2 quantities differ\n");
+  report.differences[1].worst = std::nan("");
+  CHECK(!report.passed());
+  report.differences.clear();
+  CHECK(!report.passed());
+  CHECK_THROWS_WITH_AS(train::verify({.model = kModels / "gpt2", .dtype = at::kHalf}, comm::Mesh(), {}),
+                       "verify: dtype Half has no tolerance. Allowed: float64, float32.", ConfigError);
+}
+
+TEST_CASE("float32 arithmetic does not pass for float64") {
+  const comm::Mesh mesh;
+  const train::VerifyReport report = train::verify({.model = kModels / "gpt2"}, mesh, [&](auto state) {
+    return std::make_unique<nn::DenseFactory>(mesh, state, nn::DenseOptions{.compute = at::kFloat});
+  });
+  CHECK(!report.passed());
+}
