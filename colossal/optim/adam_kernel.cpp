@@ -6,23 +6,22 @@
 #include <algorithm>
 #include <bit>
 
-#include "colossal/tensor/cpu_clones.h"
+#include "colossal/tensor/simd.h"
 
 namespace colossal::optim {
 namespace {
 
-[[gnu::always_inline]] inline uint16_t to_bfloat16(float x) {
+COLOSSAL_INLINE uint16_t to_bfloat16(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   const uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
   return static_cast<uint16_t>(((x == x) ? rounded : (bits | 0x400000)) >> 16);
 }
-[[gnu::always_inline]] inline uint16_t to_bfloat16(double x) { return to_bfloat16(static_cast<float>(x)); }
+COLOSSAL_INLINE uint16_t to_bfloat16(double x) { return to_bfloat16(static_cast<float>(x)); }
 
 enum class Extra { none, amsgrad, copy, both };
 
 template <Extra extra, typename T>
-[[gnu::always_inline]] inline void update(const AdamTensors<T>& t, int64_t begin, int64_t end,
-                                          const AdamCoefficients& c) {
+COLOSSAL_INLINE void update(const AdamTensors<T>& t, int64_t begin, int64_t end, const AdamCoefficients& c) {
   const T beta1 = static_cast<T>(c.beta1), rest1 = static_cast<T>(1 - c.beta1);
   const T beta2 = static_cast<T>(c.beta2), rest2 = static_cast<T>(1 - c.beta2);
   const T eps = static_cast<T>(c.eps), keep = static_cast<T>(c.keep), l2 = static_cast<T>(c.l2);
@@ -51,28 +50,25 @@ template <Extra extra, typename T>
 }
 
 template <typename T>
-[[gnu::always_inline]] inline void update_range(const AdamTensors<T>& t, int64_t begin, int64_t end,
-                                                const AdamCoefficients& c) {
+COLOSSAL_INLINE void update_range(const AdamTensors<T>& t, int64_t begin, int64_t end,
+                                  const AdamCoefficients& c) {
   if (t.max_exp_avg_sq != nullptr && t.copy != nullptr) return update<Extra::both>(t, begin, end, c);
   if (t.max_exp_avg_sq != nullptr) return update<Extra::amsgrad>(t, begin, end, c);
   if (t.copy != nullptr) return update<Extra::copy>(t, begin, end, c);
   update<Extra::none>(t, begin, end, c);
 }
 
-COLOSSAL_CPU_CLONES
-void update_floats(const AdamTensors<float>& t, int64_t begin, int64_t end, const AdamCoefficients& c) {
-  update_range(t, begin, end, c);
-}
-
-COLOSSAL_CPU_CLONES
-void update_doubles(const AdamTensors<double>& t, int64_t begin, int64_t end, const AdamCoefficients& c) {
-  update_range(t, begin, end, c);
-}
+struct Update {
+  template <typename T>
+  COLOSSAL_INLINE static void run(AdamTensors<T> t, int64_t begin, int64_t end, AdamCoefficients c) {
+    update_range(t, begin, end, c);
+  }
+};
 
 constexpr int64_t kGrain = 1 << 15;
 
-template <typename T, typename Update>
-void run(const std::vector<AdamJob<T>>& jobs, Update update_range) {
+template <typename T>
+void run(const std::vector<AdamJob<T>>& jobs) {
   std::vector<int64_t> starts;  // of each job in the range of all elements
   int64_t total = 0;
   for (const AdamJob<T>& job : jobs) {
@@ -83,7 +79,7 @@ void run(const std::vector<AdamJob<T>>& jobs, Update update_range) {
     auto j = static_cast<size_t>(std::upper_bound(starts.begin(), starts.end(), begin) - starts.begin()) - 1;
     for (; begin < end; ++j) {
       const int64_t inside = begin - starts[j], count = std::min(jobs[j].numel - inside, end - begin);
-      update_range(jobs[j].tensors, inside, inside + count, jobs[j].coefficients);
+      tensor::simd::run<Update>(jobs[j].tensors, inside, inside + count, jobs[j].coefficients);
       begin += count;
     }
   });
@@ -91,8 +87,8 @@ void run(const std::vector<AdamJob<T>>& jobs, Update update_range) {
 
 }  // namespace
 
-void adam_kernel(const std::vector<AdamJob<float>>& jobs) { run(jobs, update_floats); }
+void adam_kernel(const std::vector<AdamJob<float>>& jobs) { run(jobs); }
 
-void adam_kernel(const std::vector<AdamJob<double>>& jobs) { run(jobs, update_doubles); }
+void adam_kernel(const std::vector<AdamJob<double>>& jobs) { run(jobs); }
 
 }  // namespace colossal::optim

@@ -6,46 +6,44 @@
 #include <cstring>
 
 #include "colossal/comm/collectives.h"
-#include "colossal/tensor/cpu_clones.h"
+#include "colossal/tensor/simd.h"
 
 namespace colossal::optim {
 namespace {
 
 constexpr int64_t kBlock = 8192;  // summed in one order whatever the number of threads
 
-using Doubles = double __attribute__((vector_size(64)));
-using Floats = float __attribute__((vector_size(32)));
+using EightFloats = float __attribute__((vector_size(32)));
 
 // Sixteen running sums, added up at the end: one order of additions on every processor.
-template <typename Eight, typename T>
-[[gnu::always_inline]] inline double block_sum(const T* x, int64_t n) {
-  Doubles even{}, odd{};
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    Eight first, second;
-    std::memcpy(&first, x + i, sizeof first);
-    std::memcpy(&second, x + i + 8, sizeof second);
-    const Doubles a = __builtin_convertvector(first, Doubles), b = __builtin_convertvector(second, Doubles);
-    even += a * a;
-    odd += b * b;
+struct SumOfSquares {
+  template <typename T>
+  COLOSSAL_INLINE static void run(const T* x, int64_t n, double* result) {
+    using Doubles = tensor::simd::Double;
+    using Eight = std::conditional_t<std::is_same_v<T, float>, EightFloats, Doubles>;
+    Doubles even{}, odd{};
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+      Eight first, second;
+      std::memcpy(&first, x + i, sizeof first);
+      std::memcpy(&second, x + i + 8, sizeof second);
+      const Doubles a = __builtin_convertvector(first, Doubles), b = __builtin_convertvector(second, Doubles);
+      even += a * a;
+      odd += b * b;
+    }
+    double sum = tensor::simd::horizontal_sum(even + odd);
+    for (; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    *result = sum;
   }
-  even += odd;
-  double sum = 0;
-  for (int lane = 0; lane < 8; ++lane) sum += even[lane];
-  for (; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  return sum;
-}
-
-COLOSSAL_CPU_CLONES double block_sum_of_floats(const float* x, int64_t n) { return block_sum<Floats>(x, n); }
-COLOSSAL_CPU_CLONES double block_sum_of_doubles(const double* x, int64_t n) {
-  return block_sum<Doubles>(x, n);
-}
+};
 
 template <typename T>
-double sum_on_cpu(const T* x, int64_t n, double (*sum)(const T*, int64_t)) {
+double sum_on_cpu(const T* x, int64_t n) {
   std::vector<double> blocks((n + kBlock - 1) / kBlock);
   at::parallel_for(0, static_cast<int64_t>(blocks.size()), 4, [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b) blocks[b] = sum(x + b * kBlock, std::min(kBlock, n - b * kBlock));
+    for (int64_t b = begin; b < end; ++b) {
+      tensor::simd::run<SumOfSquares>(x + b * kBlock, std::min(kBlock, n - b * kBlock), &blocks[b]);
+    }
   });
   double total = 0;
   for (double block : blocks) total += block;
@@ -58,9 +56,8 @@ at::Tensor sum_of_squares(const at::Tensor& x) {
   const bool known = x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble;
   if (!x.is_cpu() || !known) return at::linalg_vector_norm(x.detach(), 2, {}, false, at::kDouble).square();
   const at::Tensor y = x.detach().contiguous();
-  const double sum = x.scalar_type() == at::kFloat
-                         ? sum_on_cpu(y.const_data_ptr<float>(), y.numel(), &block_sum_of_floats)
-                         : sum_on_cpu(y.const_data_ptr<double>(), y.numel(), &block_sum_of_doubles);
+  const double sum = x.scalar_type() == at::kFloat ? sum_on_cpu(y.const_data_ptr<float>(), y.numel())
+                                                   : sum_on_cpu(y.const_data_ptr<double>(), y.numel());
   return at::scalar_tensor(sum, at::kDouble);
 }
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "colossal/tensor/cpu_clones.h"
+#include "colossal/tensor/simd.h"
 
 namespace colossal::tensor {
 namespace {
@@ -85,15 +85,16 @@ constexpr int kLanes = 16;
 }
 
 // One tile of words to one tile of values.
-COLOSSAL_CPU_CLONES
-void normals_of(const uint32_t* words, double* values) {
-  for (int half = 0; half < kTile; half += 2 * kLanes) {
+struct Normals {
+  COLOSSAL_INLINE static void run(const uint32_t* words, double* values) {
+    for (int half = 0; half < kTile; half += 2 * kLanes) {
 #pragma omp simd
-    for (int j = half; j < half + kLanes; ++j) {
-      box_muller(words[j], words[j + kLanes], values[j], values[j + kLanes]);
+      for (int j = half; j < half + kLanes; ++j) {
+        box_muller(words[j], words[j + kLanes], values[j], values[j + kLanes]);
+      }
     }
   }
-}
+};
 
 }  // namespace
 
@@ -101,7 +102,7 @@ void random_normals(uint64_t seed, uint64_t stream, int64_t first_tile, int64_t 
   alignas(64) uint32_t words[kTile];
   for (int64_t t = 0; t < num_tiles; ++t) {
     random_words(seed, stream, first_tile + t, 1, words);
-    normals_of(words, out + t * kTile);
+    simd::run<Normals>(static_cast<const uint32_t*>(words), out + t * kTile);
   }
 }
 

@@ -2,6 +2,7 @@
 // Philox in 64-bit lanes of which the low half counts: one vector multiply (vpmuludq reads low halves only) gives both halves of
 // the product, and what is left in the high halves never reaches a result.
 #include "colossal/tensor/philox.h"
+#include "colossal/tensor/simd.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -106,8 +107,8 @@ __attribute__((target("avx2"))) void tile_avx2(uint64_t seed, uint64_t stream, u
 
 TileKernel best_kernel() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) return tile_avx512;
-  if (__builtin_cpu_supports("avx2")) return tile_avx2;
+  if (simd::level() == simd::Level::v4) return tile_avx512;
+  if (simd::level() == simd::Level::v3) return tile_avx2;
 #endif
   return tile_baseline;
 }
