@@ -52,13 +52,11 @@ std::string first_nonfinite(const std::vector<nn::Parameter>& parameters, const 
 GradientNorm gradient_norm(const std::vector<nn::Parameter>& parameters, const comm::Mesh& mesh) {
   at::NoGradGuard no_grad;
   const tensor::Axes axes = axes_that_shard(parameters, mesh);
-  std::vector<at::Tensor> parts;
+  std::vector<at::Tensor> gradients;
   for (const nn::Parameter& p : parameters) {
-    if (p.tensor.grad().defined() && counts_here(p, axes, mesh))
-      parts.push_back(sum_of_squares(p.tensor.grad()));
+    if (p.tensor.grad().defined() && counts_here(p, axes, mesh)) gradients.push_back(p.tensor.grad());
   }
-  at::Tensor total = parts.empty() ? at::zeros({}, at::dtype(at::kDouble).device(device_of(parameters)))
-                                   : at::stack(parts).sum();
+  const at::Tensor total = sum_of_squares(gradients).to(device_of(parameters));
   sum_over(total, axes, mesh);
   GradientNorm norm{.value = std::sqrt(total.item<double>())};
   if (!std::isfinite(norm.value)) norm.nonfinite = first_nonfinite(parameters, axes, mesh);

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <cstring>
+#include <numeric>
 
 #include "colossal/comm/collectives.h"
 #include "colossal/tensor/simd.h"
@@ -37,29 +38,56 @@ struct SumOfSquares {
   }
 };
 
-template <typename T>
-double sum_on_cpu(const T* x, int64_t n) {
-  std::vector<double> blocks((n + kBlock - 1) / kBlock);
-  at::parallel_for(0, static_cast<int64_t>(blocks.size()), 4, [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b) {
-      tensor::simd::run<SumOfSquares>(x + b * kBlock, std::min(kBlock, n - b * kBlock), &blocks[b]);
+struct Block {
+  const float* floats = nullptr;  // one of the two
+  const double* doubles = nullptr;
+  int64_t count = 0;
+  double sum() const {
+    double result = 0;
+    if (floats != nullptr) {
+      tensor::simd::run<SumOfSquares>(floats, count, &result);
+    } else {
+      tensor::simd::run<SumOfSquares>(doubles, count, &result);
     }
-  });
-  double total = 0;
-  for (double block : blocks) total += block;
-  return total;
+    return result;
+  }
+};
+
+void append_blocks(const at::Tensor& x, std::vector<Block>& blocks) {
+  for (int64_t begin = 0; begin < x.numel(); begin += kBlock) {
+    Block& block = blocks.emplace_back();
+    block.count = std::min(kBlock, x.numel() - begin);
+    if (x.scalar_type() == at::kFloat) {
+      block.floats = x.const_data_ptr<float>() + begin;
+    } else {
+      block.doubles = x.const_data_ptr<double>() + begin;
+    }
+  }
 }
 
 }  // namespace
 
-at::Tensor sum_of_squares(const at::Tensor& x) {
-  const bool known = x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble;
-  if (!x.is_cpu() || !known) return at::linalg_vector_norm(x.detach(), 2, {}, false, at::kDouble).square();
-  const at::Tensor y = x.detach().contiguous();
-  const double sum = x.scalar_type() == at::kFloat ? sum_on_cpu(y.const_data_ptr<float>(), y.numel())
-                                                   : sum_on_cpu(y.const_data_ptr<double>(), y.numel());
-  return at::scalar_tensor(sum, at::kDouble);
+at::Tensor sum_of_squares(const std::vector<at::Tensor>& tensors) {
+  std::vector<at::Tensor> kept, others;
+  std::vector<Block> blocks;
+  for (const at::Tensor& x : tensors) {
+    if (x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble)) {
+      kept.push_back(x.detach().contiguous());
+      append_blocks(kept.back(), blocks);
+    } else {
+      others.push_back(at::linalg_vector_norm(x.detach(), 2, {}, false, at::kDouble).square());
+    }
+  }
+  std::vector<double> sums(blocks.size());
+  at::parallel_for(0, static_cast<int64_t>(blocks.size()), 4, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) sums[b] = blocks[b].sum();
+  });
+  const double total = std::accumulate(sums.begin(), sums.end(), 0.0);
+  if (others.empty()) return at::scalar_tensor(total, at::kDouble);
+  return at::stack(others).sum() + total;
 }
+
+at::Tensor sum_of_squares(const at::Tensor& x) { return sum_of_squares(std::vector<at::Tensor>{x}); }
 
 void sum_over(const at::Tensor& x, const tensor::Axes& axes, const comm::Mesh& mesh) {
   tensor::Axes wide;

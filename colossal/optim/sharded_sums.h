@@ -18,6 +18,8 @@ namespace colossal::optim {
 
 // Sum of the squares of all elements, 0-d fp64 on the tensor's device. On the CPU independent of the number of threads.
 at::Tensor sum_of_squares(const at::Tensor& x);
+// Over several tensors, in one parallel region.
+at::Tensor sum_of_squares(const std::vector<at::Tensor>& tensors);
 
 // Adds up `x` over the mesh axes `axes` in place.
 void sum_over(const at::Tensor& x, const tensor::Axes& axes, const comm::Mesh& mesh);
