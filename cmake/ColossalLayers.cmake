@@ -77,9 +77,14 @@ function(colossal_suite name)
   if(TARGET colossal_cli)
     add_dependencies(${target} colossal_cli)
   endif()
+  get_property(programs GLOBAL PROPERTY COLOSSAL_TEST_PROGRAMS)
+  if(programs)
+    add_dependencies(${target} ${programs})
+  endif()
   target_compile_definitions(${target} PRIVATE
     COLOSSAL_SOURCE_DIR="${PROJECT_SOURCE_DIR}" COLOSSAL_BINARY="${PROJECT_BINARY_DIR}/colossal"
-    COLOSSAL_ORACLES="${PROJECT_SOURCE_DIR}/../shared/oracles/data")
+    COLOSSAL_ORACLES="${PROJECT_SOURCE_DIR}/../shared/oracles/data"
+    COLOSSAL_PROGRAMS="${PROJECT_BINARY_DIR}/tests/programs" COLOSSAL_TORCHRUN="${COLOSSAL_TORCHRUN}")
   foreach(source IN LISTS sources)
     get_filename_component(file ${source} NAME_WE)
     string(REGEX MATCH "^(test|slow|process|gpu)_" prefix ${file})

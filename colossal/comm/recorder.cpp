@@ -6,6 +6,7 @@ namespace colossal::comm {
 uint64_t Recorder::begin(RecorderEntry entry) {
   std::lock_guard lock(mutex_);
   entry.sequence = next_++;
+  ++moves_;
   const uint64_t sequence = entry.sequence;
   Total& total = totals_[{entry.group, entry.op}];
   ++total.calls;
@@ -18,6 +19,7 @@ uint64_t Recorder::begin(RecorderEntry entry) {
 void Recorder::end(uint64_t sequence, double waited_seconds) {
   const auto now = std::chrono::steady_clock::now();
   std::lock_guard lock(mutex_);
+  ++moves_;
   // Gone: `capacity` younger calls began before this one ended, or reset() came in between.
   if (ring_.empty() || ring_[sequence % capacity_].sequence != sequence) return;
   RecorderEntry& entry = ring_[sequence % capacity_];
@@ -45,6 +47,15 @@ Recorder::Total Recorder::total() const {
     sum.waited_seconds += total.waited_seconds;
   }
   return sum;
+}
+
+Recorder::Progress Recorder::progress() const {
+  std::lock_guard lock(mutex_);
+  Progress progress{.moves = moves_, .blocked = blocked_.load(std::memory_order_relaxed), .last = {}};
+  const uint64_t sequence = progress.blocked != 0 ? progress.blocked : next_ - 1;
+  if (!ring_.empty() && sequence >= first_ && ring_[sequence % capacity_].sequence == sequence)
+    progress.last = ring_[sequence % capacity_];
+  return progress;
 }
 
 std::vector<RecorderEntry> Recorder::entries() const {

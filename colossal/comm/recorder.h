@@ -6,10 +6,12 @@
 //
 // Thread-safe.
 #pragma once
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,6 +46,16 @@ class Recorder {
 
   uint64_t begin(RecorderEntry entry);  // returns the sequence number
   void end(uint64_t sequence, double waited_seconds);
+  // The rank's thread is now blocked until this collective has finished; 0: it goes on.
+  void blocked_in(uint64_t sequence) { blocked_.store(sequence, std::memory_order_relaxed); }
+
+  // For the watchdog.
+  struct Progress {
+    uint64_t moves = 0;                 // grows whenever a collective begins or ends
+    uint64_t blocked = 0;               // see blocked_in()
+    std::optional<RecorderEntry> last;  // the one the rank is blocked in, else the newest
+  };
+  Progress progress() const;
 
   std::map<std::pair<std::string, std::string>, Total> totals() const;  // key: (op, group)
   Total total() const;                                                  // over everything
@@ -55,6 +67,8 @@ class Recorder {
   mutable std::mutex mutex_;
   size_t capacity_;
   uint64_t next_ = 1;
+  uint64_t moves_ = 0;
+  std::atomic<uint64_t> blocked_{0};
   uint64_t first_ = 1;               // oldest since the last reset()
   std::vector<RecorderEntry> ring_;  // empty, or `capacity` slots: entry of sequence s at s % capacity
   std::map<std::pair<std::string, std::string_view>, Total> totals_;  // key: (group, op)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/comm/store.h"
 
+#include <thread>
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
@@ -53,20 +54,13 @@ class GuardedStore final : public c10d::Store {
   int64_t getNumKeys() override { return base_->getNumKeys(); }
   void wait(const std::vector<std::string>& keys) override { wait(keys, timeout_); }
   void wait(const std::vector<std::string>& keys, const milliseconds& timeout) override {
-    static constexpr milliseconds kSlice{100};
+    // Asking again and again, because c10d's own wait blocks until its timeout and complains on stderr when that comes.
     const auto full = prefixed(keys);
     const auto deadline = steady_clock::now() + timeout;
-    while (true) {
-      flag_->check();
-      const auto left = std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now());
-      try {
-        return base_->wait(full, std::clamp(left, milliseconds(1), kSlice));
-      } catch (const std::exception&) {
-        flag_->check();
-        if (left <= kSlice) throw;
-        // A lost connection fails at once, and again: only an honest timeout is worth another slice.
-        base_->check(full);
-      }
+    for (milliseconds pause{1}; flag_->check(), !base_->check(full);
+         pause = std::min(pause * 2, milliseconds(20))) {
+      if (steady_clock::now() > deadline) throw std::runtime_error("timed out");
+      std::this_thread::sleep_for(pause);
     }
   }
 

@@ -10,6 +10,18 @@ namespace {
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
+// What the watchdog sees while the backend has the rank's thread.
+class BlockedScope {
+ public:
+  BlockedScope(Recorder& recorder, uint64_t sequence) : recorder_(recorder) {
+    recorder_.blocked_in(sequence);
+  }
+  ~BlockedScope() { recorder_.blocked_in(0); }
+
+ private:
+  Recorder& recorder_;
+};
+
 }  // namespace
 
 void guarded(const Work::State& work, const std::function<void()>& call) {
@@ -22,6 +34,7 @@ void guarded(const Work::State& work, const std::function<void()>& call) {
     throw CommError(
         fmt::format("{}: the group is dead since an earlier failure: {}", where(), group.cause()));
   }
+  const BlockedScope blocked(*group.recorder, work.record);
   try {
     call();
   } catch (const std::exception& error) {

@@ -7,12 +7,16 @@
 
 #include <fstream>
 #include <random>
+#include <thread>
 
 #include "colossal/base/error.h"
 #include "colossal/base/json.h"
 #include "colossal/base/text.h"
 #include "colossal/comm/backends/backends.h"
 #include "colossal/comm/group_state.h"
+#include "colossal/comm/launch/rendezvous.h"
+#include "colossal/comm/launch/socket.h"
+#include "colossal/comm/watchdog/start.h"
 
 namespace colossal::comm {
 
@@ -67,14 +71,13 @@ World::~World() = default;
 std::shared_ptr<World> World::connect(const RankEnvironment& environment, const WorldOptions& options) {
   check_environment(environment);
   if (environment.world_size == 1) return connect(environment, Store::in_process(), options);
-  Store::Tcp tcp;
-  tcp.host = environment.master_address;
-  tcp.port = environment.master_port;
-  tcp.serve = environment.rank == 0 && !environment.agent_store;
-  tcp.listen_fd = environment.store_fd;
-  tcp.timeout = options.connect_timeout;
-  Store store = Store::tcp(tcp);
-  return connect(environment, environment.job.empty() ? store : store.prefixed(environment.job), options);
+  Store store = connect_store(environment, options.connect_timeout);
+  std::shared_ptr<World> world =
+      connect(environment, environment.job.empty() ? store : store.prefixed(environment.job), options);
+  world->watchdog_ =
+      start_watchdog(environment, options, world->store_, world->recorder_,
+                     [world = world.get()](const std::string& reason) { world->abort(reason); });
+  return world;
 }
 
 std::shared_ptr<World> World::connect(const RankEnvironment& environment, Store store,
@@ -102,6 +105,14 @@ void World::agree() {
     return std::max(milliseconds(1),
                     std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now()));
   };
+  if (store_.add(fmt::format("count/{}", rank()), 1) > 1) {
+    throw CommError(
+        fmt::format(
+            "rendezvous: two processes say that they are rank {} of {}. Every process needs a rank of its "
+            "own: check what the launcher ({}) sets, and that no other run uses {}:{}.",
+            rank(), size(), environment_.launcher, environment_.master_address, environment_.master_port),
+        ExitCode::config);
+  }
   store_.set(fmt::format("hello/{}", rank()), Json{{"size", size()}, {"host", host_id()}}.dump());
   if (rank() == 0) {
     Json answer = {{"size", size()}, {"job", random_id()}, {"missing", Json::array()}};
@@ -116,20 +127,30 @@ void World::agree() {
     store_.set("answer", answer.dump());
   }
   const Json answer = Json::parse(store_.get("answer", left() + milliseconds(500)));
+  const int num_missing = static_cast<int>(answer["missing"].size());
+  // The store lives in rank 0: it must not go before the others have read why.
+  const auto refuse = [&](const std::string& message) {
+    int64_t readers = store_.add("readers", 1);
+    const auto patience = steady_clock::now() + milliseconds(1'000);
+    while (rank() == 0 && readers < size() - num_missing && steady_clock::now() < patience) {
+      std::this_thread::sleep_for(milliseconds(5));
+      readers = store_.add("readers", 0);
+    }
+    throw CommError("rendezvous: " + message, ExitCode::config);
+  };
   if (answer["size"] != size() || answer.contains("other")) {
     const bool mine = answer["size"] != size();
-    throw CommError(
-        fmt::format("rendezvous: rank {} was started with a world size of {}, rank 0 with {}. Start all "
-                    "ranks with the same number.",
-                    mine ? rank() : answer["other"]["rank"].get<int>(),
-                    mine ? size() : answer["other"]["size"].get<int>(), answer["size"].get<int>()));
+    refuse(fmt::format(
+        "rank {} was started with a world size of {}, rank 0 with {}. Start all ranks with the same number.",
+        mine ? rank() : answer["other"]["rank"].get<int>(),
+        mine ? size() : answer["other"]["size"].get<int>(), answer["size"].get<int>()));
   }
-  if (!answer["missing"].empty()) {
-    throw CommError(fmt::format(
-        "rendezvous: rank{} {} of {} did not come within {:.0f} s. Is the world size right on every "
-        "host? Slow starts: raise comm.connect_timeout_seconds.",
-        answer["missing"].size() == 1 ? "" : "s", fmt::join(answer["missing"].get<std::vector<int>>(), ", "),
-        size(), options_.connect_timeout.count() / 1e3));
+  if (num_missing > 0) {
+    refuse(
+        fmt::format("rank{} {} of {} did not come within {:.0f} s. Is the world size right on every "
+                    "host? Slow starts: raise comm.connect_timeout_seconds.",
+                    num_missing == 1 ? "" : "s", fmt::join(answer["missing"].get<std::vector<int>>(), ", "),
+                    size(), options_.connect_timeout.count() / 1e3));
   }
   if (environment_.job.empty()) environment_.job = answer["job"].get<std::string>();
 }
@@ -149,10 +170,11 @@ std::unique_ptr<Backend> World::make_backend(const std::vector<int>& ranks, cons
                     .ranks = ranks,
                     .index = static_cast<int>(std::find(ranks.begin(), ranks.end(), rank()) - ranks.begin()),
                     .store = store_.prefixed("group/" + key),
-                    .timeout = options_.timeout,
+                    // With a watchdog it alone decides: a backend cannot tell a slow rank from a lost one.
+                    .timeout = watchdog_ ? std::chrono::hours(24) : options_.timeout,
                     .connect_timeout = options_.connect_timeout,
                     .threads = environment_.launcher == "threads",
-                    .interface_address = environment_.master_address,
+                    .interface_address = own_address_towards(environment_.master_address),
                     .device = options_.device};
   switch (options_.backend) {
     case BackendKind::fake: return make_fake(endpoint);
@@ -193,6 +215,10 @@ Group World::group(const std::vector<int>& ranks, const std::string& name) {
   if (aborted_) throw CommError(*aborted_);
   groups_[{ranks, name}] = state;
   return Group(std::move(state));
+}
+
+void World::set_step(int64_t step) {
+  if (watchdog_) watchdog_->set_step(step);
 }
 
 void World::abort(const std::string& reason) noexcept {

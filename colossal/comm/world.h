@@ -26,6 +26,7 @@
 namespace colossal::comm {
 
 class Backend;
+class Watchdog;
 
 enum class BackendKind { automatic, local, gloo, nccl, fake };
 
@@ -74,6 +75,11 @@ class World {
   // Shared by all ranks, keys already prefixed with the job. A watchdog thread takes store().clone().
   Store& store() { return store_; }
 
+  // Failure detection (watchdog/watchdog.h): tell it the step. Null for one rank, threads and fake worlds.
+  Watchdog* watchdog() const { return watchdog_.get(); }
+  // Names the step in what the watchdog says.
+  void set_step(int64_t step);
+
   Group group();  // all ranks
   // The group of these world ranks, this rank among them; created at first use, cached by (ranks, name). All
   // members must ask for it, in the same order relative to their other new groups.
@@ -95,6 +101,7 @@ class World {
   std::mutex mutex_;  // guards groups_ and aborted_ against abort()
   std::map<std::pair<std::vector<int>, std::string>, std::shared_ptr<Group::State>> groups_;
   std::optional<std::string> aborted_;
+  std::unique_ptr<Watchdog> watchdog_;  // last: its thread calls abort()
 };
 
 }  // namespace colossal::comm

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Signals as requests that a training loop reads between steps.
+//
+//   SignalFlags signals;                       // SIGUSR1: save; SIGTERM, SIGINT: save and stop
+//   if (signals.take_save_request()) save();
+//   if (signals.stop_requested()) break;
+//
+// Ranks receive signals at different steps: decide together (all_reduce max of the flags) before acting.
+// A second SIGINT, or any of them once the object is gone, has its default action. Thread safety: readable
+// from any thread. One object at a time per process, because signal handlers belong to the process.
+#pragma once
+#include <csignal>
+
+namespace colossal::comm {
+
+class SignalFlags {
+ public:
+  SignalFlags();   // throws InternalError when another one exists
+  ~SignalFlags();  // restores the handlers found
+  SignalFlags(const SignalFlags&) = delete;
+  SignalFlags& operator=(const SignalFlags&) = delete;
+
+  bool save_requested() const;
+  bool take_save_request();     // reads and clears
+  bool stop_requested() const;  // stays set
+  int stop_signal() const;      // SIGTERM or SIGINT; 0 while no stop is requested
+
+ private:
+  struct sigaction previous_[3];
+};
+
+}  // namespace colossal::comm

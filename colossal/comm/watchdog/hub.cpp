@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/comm/watchdog/hub.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "colossal/comm/launch/line_prefixer.h"
+
+namespace colossal::comm {
+
+using std::chrono::milliseconds;
+using Link = RankStatus::Link;
+
+// After a connection broke: time for the failing rank's own words, and for the other dead of the same blow,
+// to arrive.
+constexpr milliseconds kSettle{150};
+// A rank that lost a peer may notice before we do; after this long we believe that it is the first to fail.
+constexpr milliseconds kEcho{1'500};
+constexpr milliseconds kSignOfLife{1'000};
+// Our own thread slept longer than this: we were stopped (Ctrl-Z), not the others.
+constexpr milliseconds kOwnGap{1'000};
+
+namespace {
+
+void print_to_stderr(const std::string& text) {
+  const bool terminal = isatty(STDERR_FILENO) == 1;
+  write_all(STDERR_FILENO, fmt::format("{}colossal: {}\n", terminal ? "\r\033[K" : "", text));
+}
+
+}  // namespace
+
+Hub::Hub(Options options)
+    : options_(std::move(options)), listener_(listen_on(options_.address, 0)), port_(listener_.port) {
+  if (!options_.print) options_.print = print_to_stderr;
+  set_nonblocking(listener_.socket.fd());
+  now_ = last_sign_ = Clock::now();
+  RankStatus fresh;
+  fresh.wait_began = fresh.heard = fresh.moved = fresh.active = fresh.link_changed = now_;
+  ranks_.assign(options_.world_size, fresh);
+  thread_ = std::thread([this] { loop(); });
+}
+
+Hub::~Hub() {
+  stop_ = true;
+  thread_.join();
+}
+
+void Hub::loop() {
+  pthread_setname_np(pthread_self(), "watchdog-hub");
+  while (!stop_) {
+    std::vector<pollfd> fds = {{listener_.socket.fd(), POLLIN, 0}};
+    for (Member& m : members_)
+      fds.push_back({m.channel.fd(), static_cast<short>(POLLIN | (m.channel.backlog() ? POLLOUT : 0)), 0});
+    poll(fds.data(), fds.size(), static_cast<int>(options_.tick.count()));
+    const Clock::time_point before = std::exchange(now_, Clock::now());
+    if (now_ - before > kOwnGap) forgive(now_ - before);
+    accept_members();
+    for (Member& m : members_) {
+      m.channel.flush();
+      m.channel.receive();
+      while (std::optional<Json> message = m.channel.next()) handle(m, *message);
+    }
+    drop_closed();
+    decide();
+    if (now_ - last_sign_ > kSignOfLife) {
+      last_sign_ = now_;
+      for (Member& m : members_)
+        if (m.rank >= 0 && !m.channel.backlog()) m.channel.send({{"alive", true}});
+    }
+  }
+  for (Member& m : members_)
+    if (m.rank >= 0) m.channel.send({{"bye", true}});
+}
+
+void Hub::accept_members() {
+  int fd;
+  while ((fd = accept4(listener_.socket.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+    Member member;
+    member.channel = LineChannel(Socket(fd));
+    member.since = now_;
+    members_.push_back(std::move(member));
+  }
+}
+
+void Hub::handle(Member& member, const Json& message) try {
+  if (member.rank < 0) {
+    const int rank = message.value("rank", -1);
+    if (message.value("hello", "") != options_.token || rank < 0 || rank >= options_.world_size ||
+        ranks_[rank].link != Link::absent) {
+      member.channel.close();
+      return;
+    }
+    member.rank = rank;
+    RankStatus& s = ranks_[rank];
+    s.link = Link::alive;
+    s.link_changed = s.heard = s.moved = s.active = now_;
+    return;
+  }
+  ranks_[member.rank].heard = now_;
+  if (message.contains("beat")) heartbeat(member, message["beat"]);
+  if (message.contains("fail")) failed(member, message);
+  if (message.contains("decided")) {  // by the other hub
+    decided_ = true;
+    if (!first_failure_) first_failure_ = message.value("decided", "");
+  }
+  if (message.contains("bye")) {
+    ranks_[member.rank].link = Link::left;
+    ranks_[member.rank].link_changed = now_;
+  }
+} catch (const Json::exception&) {
+  member.channel.close();  // not one of ours, or out of its mind
+}
+
+void Hub::heartbeat(Member& member, const Json& beat) {
+  RankStatus& s = ranks_[member.rank];
+  s.step = beat.value("step", int64_t{-1});
+  s.last = beat.value("last", "");
+  if (const uint64_t moves = beat.value("moves", uint64_t{0}); moves != member.moves) {
+    member.moves = moves;
+    s.moved = now_;
+  }
+  const int64_t waited = beat.value("waited_ms", int64_t{-1});
+  s.waiting = waited >= 0;
+  if (s.waiting) s.wait_began = now_ - milliseconds(waited);
+  if (beat.value("active", false)) s.active = now_;
+}
+
+// A rank ends with an error. The first one speaks and is announced; those that only repeat it are told to
+// keep quiet.
+void Hub::failed(Member& member, const Json& message) {
+  const std::string text = message.value("fail", "");
+  const bool echo = message.value("code", 1) == static_cast<int>(ExitCode::peer_lost);
+  if (decided_) {
+    if (on_duty()) member.channel.send({{"speak", !echo && text != first_failure_}});
+  } else if (echo) {
+    echoes_.push_back({member.rank, text, now_});
+  } else if (on_duty()) {
+    first_failure_ = text;
+    member.channel.send({{"speak", true}});
+    const std::string reason =
+        fmt::format("rank {} failed {}: {}", member.rank, describe_position(ranks_[member.rank]),
+                    text.substr(0, text.find('\n')));
+    announce({ExitCode::peer_lost, reason, reason}, member.rank);
+  }
+}
+
+void Hub::drop_closed() {
+  for (Member& m : members_) {
+    if (m.rank < 0 && now_ - m.since > milliseconds(2'000)) m.channel.close();
+    if (m.channel.open() || m.rank < 0 || ranks_[m.rank].link != Link::alive) continue;
+    ranks_[m.rank].link = Link::lost;
+    ranks_[m.rank].link_changed = now_;
+    if (!lost_) lost_ = now_;
+  }
+  std::erase_if(members_, [](const Member& m) { return !m.channel.open(); });
+}
+
+void Hub::forgive(Clock::duration gap) {
+  for (RankStatus& s : ranks_)
+    for (Clock::time_point* t : {&s.wait_began, &s.heard, &s.moved, &s.active, &s.link_changed}) *t += gap;
+}
+
+bool Hub::on_duty() const {
+  if (options_.own_rank == 0) return true;
+  const RankStatus& chief = ranks_[0];
+  return chief.link == Link::lost || chief.link == Link::left ||
+         now_ - chief.heard > std::min(options_.judge.timeout, milliseconds(5'000));
+}
+
+void Hub::decide() {
+  if (decided_ || !on_duty() || (lost_ && now_ - *lost_ < kSettle)) return;
+  if (std::optional<Verdict> verdict = judge(ranks_, now_, options_.judge)) {
+    options_.print(verdict->report);
+    announce(*verdict, -1);
+  } else if (!echoes_.empty() && now_ - echoes_.front().when > kEcho) {
+    const Failure first = echoes_.front();
+    first_failure_ = first.text;
+    for (Member& m : members_)
+      if (m.rank == first.rank) m.channel.send({{"speak", true}});
+    const std::string reason =
+        fmt::format("rank {} failed {}: {}", first.rank, describe_position(ranks_[first.rank]),
+                    first.text.substr(0, first.text.find('\n')));
+    announce({ExitCode::peer_lost, reason, reason}, first.rank);
+  }
+}
+
+void Hub::announce(const Verdict& verdict, int except) {
+  decided_ = true;
+  const Json message = {{"verdict", verdict.reason},
+                        {"code", static_cast<int>(verdict.code)},
+                        {"first", first_failure_.value_or("")}};
+  for (Member& m : members_)
+    if (m.rank >= 0 && m.rank != except) m.channel.send(message);
+}
+
+}  // namespace colossal::comm

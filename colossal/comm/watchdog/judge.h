@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decides from what every rank last said whether the run is lost, and words the reason. Pure: no sockets, no
+// clock.
+//
+//   std::optional<Verdict> verdict = judge(ranks, now, {.timeout = 600s});
+//
+// A hang is: some rank has waited in a collective longer than the timeout, no rank has begun or finished a
+// collective in that time, and nobody is on the way to one. A rank outside any collective that uses the
+// processor or the disk is on the way (a slow first step, a slow rank), for up to 20 timeouts. A stopped
+// process or a dead host says nothing at all. Thread-safe: pure functions over values.
+#pragma once
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "colossal/base/error.h"
+#include "colossal/comm/launch/socket.h"
+
+namespace colossal::comm {
+
+// One rank as the hub knows it. Times are on the hub's clock.
+struct RankStatus {
+  enum class Link {
+    absent,  // has not connected yet
+    alive,
+    left,  // said goodbye: ended in order
+    lost,  // its connection broke without a goodbye: the process is gone
+  } link = Link::absent;
+  int64_t step = -1;               // -1: none yet
+  std::string last;                // newest collective, "all_reduce #35 on data [1024]"; empty: none yet
+  bool waiting = false;            // blocked in it
+  Clock::time_point wait_began;    // when waiting
+  Clock::time_point heard;         // last message
+  Clock::time_point moved;         // last time a collective began or finished
+  Clock::time_point active;        // last time it used processor or disk
+  Clock::time_point link_changed;  // connected, left or lost
+};
+
+struct Verdict {
+  ExitCode code = ExitCode::peer_lost;  // or ExitCode::hang
+  std::string reason;                   // one line
+  std::string report;                   // `reason`, for a hang with one line per rank below
+  bool operator==(const Verdict&) const = default;
+};
+
+struct JudgeOptions {
+  std::chrono::milliseconds timeout{600'000};
+  std::chrono::milliseconds connect_timeout{10'000};  // for ranks that are still absent
+};
+
+std::optional<Verdict> judge(const std::vector<RankStatus>& ranks, Clock::time_point now,
+                             const JudgeOptions& options);
+
+// "at step 17 (last: all_reduce #35 on data [1024])"
+std::string describe_position(const RankStatus& status);
+
+}  // namespace colossal::comm

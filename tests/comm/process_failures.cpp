@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ranks that die, stop, fail or dawdle: the others must stop soon, say why once, and leave nothing behind.
+#include <doctest/doctest.h>
+
+#include <csignal>
+
+#include "tests/support/process.h"
+
+namespace colossal::comm {
+namespace {
+
+using namespace colossal::testing;
+
+const std::string kRanks = std::string(COLOSSAL_PROGRAMS) + "/ranks";
+
+int count(const std::string& text, const std::string& part) {
+  int n = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) n++;
+  return n;
+}
+
+Finished run(const std::string& event, const std::vector<std::string>& more = {}) {
+  std::vector<std::string> arguments = {kRanks, "--launch", "3", "--steps", "60", "--event", event};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  Finished result = run_process(arguments);
+  CHECK(result.num_orphans == 0);
+  CHECK(result.seconds < 15);  // start included; the limit after the event is 10 s
+  CHECK(shared_memory_named("colossal").empty());
+  return result;
+}
+
+TEST_CASE("kill -9 of one rank: one line names rank and step, the exit code is the signal's") {
+  const Finished r = run("kill:1:40");
+  INFO(r.output);
+  CHECK(r.exit_code == 128 + SIGKILL);
+  CHECK(count(r.output, "rank 1 died at step ") == 1);
+  CHECK(count(r.output, "colossal: rank 1 was killed by signal 9 (SIGKILL; out of memory? It had used") == 1);
+  CHECK(count(r.output, "; ranks 0 and 2 stopped after it.") == 1);
+}
+
+TEST_CASE("kill -9 of rank 0, which holds store and hub") {
+  const Finished r = run("kill:0:40");
+  INFO(r.output);
+  CHECK(r.exit_code == 128 + SIGKILL);
+  CHECK(count(r.output, "rank 0 died at step ") == 1);
+  CHECK(count(r.output, "; ranks 1 and 2 stopped after it.") == 1);
+}
+
+TEST_CASE("kill -9 of the launcher: the ranks die with it") {
+  const Finished r = run("kill-parent:1:40");
+  CHECK(r.exit_code == 128 + SIGKILL);
+}
+
+TEST_CASE("a rank that just exits") {
+  const Finished r = run("exit:2:40");
+  INFO(r.output);
+  CHECK(r.exit_code == 10);
+  CHECK(count(r.output, "rank 2 died at step ") == 1);
+  CHECK(count(r.output, "colossal: rank 2 ended before the others; ranks 0 and 1 stopped after it.") == 1);
+}
+
+TEST_CASE("an exception on one rank is the only message, and its exit code that of the run") {
+  const Finished r = run("throw:1:40");
+  INFO(r.output);
+  CHECK(r.exit_code == 12);
+  CHECK(count(r.output, "colossal: rank 1: loss is NaN at step 40\n") == 1);
+  CHECK(count(r.output, "loss is NaN") == 1);
+  CHECK(count(r.output, "colossal: ") == 2);  // that one and the launcher's
+  CHECK(count(r.output, "colossal: rank 1 ended with exit code 12; ranks 0 and 2 stopped after it.") == 1);
+}
+
+TEST_CASE("what all ranks find is said once") {
+  const Finished r = run("config:0:0");
+  INFO(r.output);
+  CHECK(r.exit_code == 2);
+  CHECK(count(r.output, "run.toml:1: a mistake that all ranks find.") == 1);
+  CHECK(count(r.output, "\n") == 1);
+}
+
+TEST_CASE("a stopped rank trips the watchdog, which lists every rank") {
+  for (const std::string stopped : {"1", "0"}) {
+    const Finished r = run("stop:" + stopped + ":40", {"--timeout", "2"});
+    INFO(r.output);
+    CHECK(r.exit_code == 11);
+    CHECK(count(r.output, "hang: no collective has moved for 2.") == 1);
+    CHECK(count(r.output,
+                "rank " + stopped +
+                    " does not respond (stopped, or the host is gone): missing from all_reduce #") == 1);
+    CHECK(count(r.output, "<- missing") == 1);
+    CHECK(count(r.output, "waits in all_reduce #") == 2);
+    CHECK(count(r.output, "colossal: stopped by the watchdog (exit code 11); rank " + stopped +
+                              " did not stop and had to be killed.") == 1);
+  }
+}
+
+TEST_CASE("a slow first step and a slow rank do not trip it") {
+  for (const std::string event : {"slow:1:0", "slow:2:30"}) {
+    const Finished r = run(event, {"--timeout", "2"});
+    INFO(r.output);
+    CHECK(r.exit_code == 0);
+    CHECK(count(r.output, ": done") == 3);
+  }
+}
+
+}  // namespace
+}  // namespace colossal::comm

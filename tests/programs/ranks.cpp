@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small run of ranks for the tests of launching and of failures: every step computes a little and all-reduces.
+//
+//   ranks --launch 3 --steps 50 --event kill:1:17       # rank 1 kills itself at step 17
+//   torchrun --no-python --nproc-per-node 2 ranks --steps 5
+//
+// Events, as name:rank:step: kill, segfault, stop (SIGSTOP), exit (without goodbye), throw, config, kill-parent, skip (leaves one
+// collective out), slow (works for 1.5 timeouts first).
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+
+#include "colossal/base/error.h"
+#include "colossal/base/text.h"
+#include "colossal/comm/collectives.h"
+#include "colossal/comm/launch/environment.h"
+#include "colossal/comm/launch/failure.h"
+#include "colossal/comm/launch/launcher.h"
+#include "colossal/comm/launch/signals.h"
+#include "colossal/comm/world.h"
+
+using namespace colossal;
+using namespace colossal::comm;
+
+namespace {
+
+struct Request {
+  int launch = 0;
+  int steps = 20;
+  double timeout_seconds = 30;
+  double connect_seconds = 10;
+  std::string backend = "automatic";
+  std::string event = "none:0:0";
+  bool until_stopped = false;
+};
+
+void work_for(double seconds) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  volatile double x = 1;
+  while (std::chrono::steady_clock::now() < end) x = x * 1.000001;
+}
+
+void misbehave(const std::string& event, const Request& request, World& world, int step) {
+  if (event == "kill") kill(getpid(), SIGKILL);
+  if (event == "segfault") kill(getpid(), SIGSEGV);
+  if (event == "stop") kill(getpid(), SIGSTOP);
+  if (event == "exit") _exit(0);
+  if (event == "throw") throw NumericsError(fmt::format("loss is NaN at step {}", step));
+  if (event == "kill-parent") kill(getppid(), SIGKILL);
+  if (event == "slow") work_for(1.5 * request.timeout_seconds);
+}
+
+WorldOptions options_of(const Request& request) {
+  WorldOptions options;
+  options.timeout = std::chrono::milliseconds(static_cast<int64_t>(request.timeout_seconds * 1e3));
+  options.connect_timeout = std::chrono::milliseconds(static_cast<int64_t>(request.connect_seconds * 1e3));
+  options.backend = request.backend == "gloo"    ? BackendKind::gloo
+                    : request.backend == "local" ? BackendKind::local
+                                                 : BackendKind::automatic;
+  return options;
+}
+
+void run(World& world, const Request& request) {
+  const std::vector<std::string> event = split(request.event, ':');
+  const SignalFlags signals;
+  const Group all = world.group();
+  at::Tensor x = at::ones({1024});
+  for (int step = 0; step < request.steps || request.until_stopped; step++) {
+    world.set_step(step);
+    const bool now = world.rank() == std::stoi(event[1]) && step == std::stoi(event[2]);
+    if (now) misbehave(event[0], request, world, step);
+    x.fill_(world.rank() + 1);
+    if (!(now && event[0] == "skip")) all_reduce(x, all);
+    const double expected = world.size() * (world.size() + 1) / 2.0;
+    if (x[0].item<double>() != expected && !now) throw InternalError("wrong sum");
+    at::Tensor stop = at::full({1}, signals.stop_requested() ? 1.0 : 0.0);
+    all_reduce(stop, all, ReduceOp::max);
+    if (world.rank() == 0 && step == 0) fmt::print(stderr, "first step done\n");
+    if (stop.item<double>() > 0)
+      throw Error(fmt::format("stopped by a signal at step {}", step), ExitCode::preempted);
+    if (request.until_stopped) usleep(2000);
+  }
+  barrier(all);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Request request;
+  CLI::App app("ranks");
+  app.add_option("--launch", request.launch);
+  app.add_option("--steps", request.steps);
+  app.add_option("--timeout", request.timeout_seconds);
+  app.add_option("--connect", request.connect_seconds);
+  app.add_option("--backend", request.backend);
+  app.add_option("--event", request.event);
+  app.add_flag("--until-stopped", request.until_stopped);
+  CLI11_PARSE(app, argc, argv);
+  std::shared_ptr<World> world;
+  try {
+    const RankEnvironment environment = environment_from_launcher();
+    if (request.launch > 0 && environment.launcher == "single")
+      return launch_local(request.launch, {argv, argv + argc});
+    world = World::connect(environment, options_of(request));
+    if (split(request.event, ':')[0] == "config")
+      throw ConfigError("run.toml:1: a mistake that all ranks find.");
+    run(*world, request);
+    fmt::print("rank {} of {} by {}, local {} of {}, {} threads, job {}: done\n", world->rank(),
+               world->size(), environment.launcher, environment.local_rank, environment.local_world_size,
+               getenv("OMP_NUM_THREADS") ? getenv("OMP_NUM_THREADS") : "?", world->environment().job);
+  } catch (const std::exception& error) {
+    return report_failure(error, world.get());
+  }
+  return 0;
+}
