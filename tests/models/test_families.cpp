@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+#include <fmt/ranges.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "colossal/base/error.h"
+#include "colossal/models/family.h"
+#include "colossal/nn/dense_factory.h"
+
+using namespace colossal;
+using namespace colossal::models;
+
+namespace {
+
+int64_t built_count(const ModelConfig& config) {
+  nn::DenseFactory make(comm::Mesh(), std::make_shared<nn::StepState>(), {.device = at::kMeta});
+  const auto model = build(config, make);
+  int64_t total = 0;
+  for (const nn::Parameter& p : nn::parameters(*model, comm::Mesh()))
+    total += c10::multiply_integers(p.layout().shape());
+  return total;
+}
+
+}  // namespace
+
+TEST_CASE("presets have the published numbers of parameters") {
+  const std::pair<const char*, int64_t> published[] = {
+      {"gpt2-124m", 124439808},  {"gpt2-medium", 354823168},  {"gpt2-large", 774030080},
+      {"gpt2-xl", 1557611200},   {"llama-7b", 6738415616},    {"llama2-13b", 13015864320},
+      {"llama3-8b", 8030261248}, {"llama3-70b", 70553706496}, {"llama3.2-1b", 1235814400},
+      {"qwen2-0.5b", 494032768}, {"qwen2-7b", 7615616512}};
+  for (const auto& [name, count] : published) {
+    CAPTURE(name);
+    CHECK(count_parameters(preset(name)).total == count);
+  }
+  for (const std::string& name : preset_names()) {
+    if (name.ends_with("70b")) continue;
+    CAPTURE(name);
+    CHECK(built_count(preset(name)) == count_parameters(preset(name)).total);
+  }
+}
+
+TEST_CASE("counting holds for odd sizes, untied and grouped") {
+  ModelConfig c{.family = "qwen2",
+                .num_layers = 3,
+                .hidden_size = 30,
+                .num_heads = 3,
+                .num_kv_heads = 1,
+                .vocab_size = 41};
+  for (const char* family : {"gpt", "llama", "qwen2"}) {
+    for (const bool tied : {false, true}) {
+      c.family = family;
+      c.tie_embeddings = tied;
+      c.qkv_bias = false;
+      CHECK(built_count(c) == count_parameters(c).total);
+    }
+  }
+}
+
+TEST_CASE("flops per token: 6 per matmul weight and 12 L h s") {
+  const ModelConfig c = preset("gpt2-124m");
+  const double matmul = 12.0 * 12 * 768 * 768 + 50257.0 * 768;
+  CHECK(training_flops_per_token(c, 1024) == 6 * matmul + 12.0 * 12 * 768 * 1024);
+}
+
+TEST_CASE("weights start as GPT-2's: 0.02, residual projections smaller by sqrt(2 L), biases 0, norms 1") {
+  ModelConfig c{.family = "gpt", .num_layers = 8, .hidden_size = 64, .num_heads = 4, .vocab_size = 96};
+  nn::DenseFactory make(comm::Mesh(), std::make_shared<nn::StepState>());
+  const auto model = build(c, make);
+  const auto parameters = nn::parameters(*model, comm::Mesh());
+  nn::initialize(parameters, 3, 0);
+  for (const nn::Parameter& p : parameters) {
+    CAPTURE(p.name);
+    const bool residual = p.name.ends_with("out.weight") || p.name.ends_with("down.weight");
+    if (p.name.ends_with(".bias")) CHECK(p.tensor.abs().max().item<float>() == 0);
+    if (p.name.find("norm") != std::string::npos) {
+      if (p.name.ends_with("weight")) CHECK(at::equal(p.tensor, at::ones_like(p.tensor)));
+    } else if (p.name.ends_with(".weight")) {
+      CHECK(p.tensor.std().item<double>() == doctest::Approx(residual ? 0.02 / 4 : 0.02).epsilon(0.06));
+    }
+    CHECK(p.spec.decay == (p.name.ends_with(".weight") && p.name.find("norm") == std::string::npos));
+  }
+}
+
+TEST_CASE("llama3 rope keeps short wavelengths, stretches long ones, blends between") {
+  Rope rope{.theta = 500000, .scaling = Rope::Scaling::llama3, .factor = 8, .original_max_positions = 8192};
+  const auto plain = inverse_frequencies({.theta = 500000}, 128);
+  const auto scaled = inverse_frequencies(rope, 128);
+  REQUIRE(scaled.size() == 64);
+  int kept = 0, stretched = 0, blended = 0;
+  for (size_t i = 0; i < scaled.size(); ++i) {
+    CHECK(plain[i] ==
+          doctest::Approx(std::exp(-std::log(500000.0) * static_cast<double>(i) / 64)).epsilon(1e-14));
+    const double wavelength = 2 * std::numbers::pi / plain[i];
+    if (wavelength < 2048) {
+      CHECK(scaled[i] == plain[i]);
+      ++kept;
+    } else if (wavelength > 8192) {
+      CHECK(scaled[i] == plain[i] / 8);
+      ++stretched;
+    } else {
+      CHECK(scaled[i] < plain[i]);
+      CHECK(scaled[i] > plain[i] / 8);
+      ++blended;
+    }
+  }
+  CHECK(kept > 0);
+  CHECK(stretched > 0);
+  CHECK(blended > 0);
+  CHECK(inverse_frequencies({.theta = 100, .scaling = Rope::Scaling::linear, .factor = 4}, 4) ==
+        std::vector<double>{0.25, 0.025});
+}
+
+TEST_CASE("what a model cannot be is said in full") {
+  CHECK_THROWS_WITH_AS(
+      preset("gpt2-124"),
+      fmt::format("model.preset = \"gpt2-124\" is unknown. Allowed: {}. Did you mean \"gpt2-124m\"?",
+                  fmt::join(preset_names(), ", "))
+          .c_str(),
+      ConfigError);
+  CHECK_THROWS_WITH_AS(
+      complete({.family = "lama"}),
+      "model.family = \"lama\" is unknown. Allowed: gpt, llama, qwen2. Did you mean \"llama\"?", ConfigError);
+  CHECK_THROWS_WITH_AS(
+      complete({.family = "gpt", .num_layers = 2, .hidden_size = 64, .num_heads = 5, .vocab_size = 9}),
+      "model.num_heads = 5 does not divide model.hidden_size = 64. Nearest hidden sizes: 60, 65.",
+      ConfigError);
+  CHECK_THROWS_WITH_AS(
+      complete({.family = "gpt", .num_layers = 0, .hidden_size = 64, .num_heads = 4}),
+      "model.num_layers = 0. Allowed: at least 1.\nmodel.vocab_size = 0. Allowed: at least 1.", ConfigError);
+  CHECK_THROWS_WITH_AS(complete({.family = "llama",
+                                 .num_layers = 1,
+                                 .hidden_size = 9,
+                                 .num_heads = 3,
+                                 .vocab_size = 9,
+                                 .dropout = 1}),
+                       "model.dropout = 1. Allowed: 0 <= rate < 1.\nmodel.head_dim = 3 is odd. Allowed: even "
+                       "sizes (rotary embedding).",
+                       ConfigError);
+}
