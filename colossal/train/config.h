@@ -36,8 +36,9 @@ struct RunSection {
   bool tensorboard = true;
 };
 
-// Llama 3's stretching of rotary frequencies; names as in Hugging Face's rope_scaling.
+// Stretching of rotary frequencies; names as in Hugging Face's rope_scaling.
 struct RopeScaling {
+  std::string type = "llama3";
   double factor = 8.0;
   double low_freq_factor = 1.0;
   double high_freq_factor = 4.0;
@@ -49,7 +50,7 @@ struct ModelSection {
   std::string family = "gpt2";
   std::optional<std::string> preset;
   std::optional<std::string> load;
-  std::optional<int64_t> num_layers, hidden_size, num_heads, num_kv_heads, ffn_size;
+  std::optional<int64_t> num_layers, hidden_size, num_heads, num_kv_heads, head_dim, ffn_size;
   std::optional<int64_t> vocab_size;     // unset: the size of the tokenizer
   std::optional<int64_t> max_positions;  // filled: data.sequence_length, or the preset's
   double dropout = 0.0;
@@ -70,7 +71,6 @@ struct DataSection {
   std::string text_key = "text";
   bool shuffle = true;
   int64_t prefetch = 4;
-  bool end_of_document = true;
   std::optional<std::string> cache;  // filled: <run.output>/tokens
 
   bool synthetic() const { return train == std::vector<std::string>{"synthetic"}; }
@@ -104,21 +104,19 @@ struct OptimizerSection {
   std::string name = "adamw";
   double learning_rate = 3e-4;
   std::optional<double> weight_decay;  // filled per optimizer
-  bool exclude_1d = true;
   std::optional<double> beta1;  // filled: 0.9, for adafactor 0
   double beta2 = 0.95;
   std::optional<double> eps;  // filled per optimizer
   bool amsgrad = false;
   std::optional<double> momentum;  // filled: 0.9 for lars, 0 for sgd
-  double dampening = 0.0;
   bool nesterov = false;
   double trust_coefficient = 0.001;
   bool bias_correction = true;
   bool relative_step = false;
-  bool scale_parameter = false;
+  bool scale_parameter = true;
   bool warmup_init = false;
   double clip_threshold = 1.0;
-  double decay_rate = -0.8;
+  double decay_rate = 0.8;
   double eps_scale = 1e-3;
 };
 
@@ -127,7 +125,7 @@ struct ScheduleSection {
   int64_t warmup_steps = 0;
   std::optional<int64_t> total_steps;  // filled: train.steps
   double min_ratio = 0.0;
-  double cycles = 0.5;
+  std::optional<double> cycles;  // filled: 0.5 for cosine, 1 for cosine_restarts
   double power = 1.0;
   std::optional<int64_t> decay_steps;  // filled: a tenth of total_steps
   std::string decay = "cosine";

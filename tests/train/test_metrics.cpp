@@ -6,13 +6,12 @@
 
 #include "colossal/base/error.h"
 #include "colossal/base/file.h"
-#include "colossal/train/monitor/flops.h"
 #include "colossal/train/monitor/metrics.h"
-#include "temporary_folder.h"
+#include "tests/support/scratch.h"
 
 using namespace colossal;
 using namespace colossal::train;
-using colossal::test::TemporaryFolder;
+using colossal::testing::ScratchFolder;
 
 TEST_CASE("a line has the promised keys, and reads back") {
   StepMetrics m{.step = 7,
@@ -39,17 +38,19 @@ TEST_CASE("a line has the promised keys, and reads back") {
 TEST_CASE("NaN becomes null and NaN again") {
   StepMetrics m{.step = 1};
   m.validation_loss = INFINITY;
-  m.skipped = true;
+  m.applied = false;
+  m.nonfinite = "blocks.0.norm1.weight";
   const Json json = to_json(m);
   CHECK(json["loss"].is_null());
   CHECK(json["validation_loss"].is_null());
   CHECK(std::isnan(step_metrics(json).loss));
   CHECK(step_metrics(json).validation_loss.has_value());
-  CHECK(step_metrics(json).skipped);
+  CHECK_FALSE(step_metrics(json).applied);
+  CHECK(step_metrics(json).nonfinite == "blocks.0.norm1.weight");
 }
 
 TEST_CASE("resuming drops the steps that are repeated, and a torn last line") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const auto path = folder / "deep/metrics.jsonl";
   {
     MetricsWriter writer(path, 1);
@@ -75,7 +76,7 @@ TEST_CASE("resuming drops the steps that are repeated, and a torn last line") {
 }
 
 TEST_CASE("a log that cannot be opened is named") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   std::ofstream(folder / "file") << "x";
   const std::string path = (folder / "file/metrics.jsonl").string();
   CHECK_THROWS_WITH_AS(MetricsWriter(path, 1),
@@ -84,7 +85,7 @@ TEST_CASE("a log that cannot be opened is named") {
 }
 
 TEST_CASE("samples survive any bytes") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   {
     StepLog log(folder / "samples.jsonl", 1);
     log.append({{"step", 3}, {"prompt", "a\n\"b\""}, {"text", "\xff broken \xe2\x82"}});
@@ -95,23 +96,16 @@ TEST_CASE("samples survive any bytes") {
   CHECK(samples[0].text == "\xEF\xBF\xBD broken \xEF\xBF\xBD");
 }
 
-TEST_CASE("model FLOPs") {
-  ModelSection gpt2;
-  gpt2.num_layers = 12;
-  gpt2.hidden_size = 768;
-  gpt2.num_heads = 12;
-  gpt2.ffn_size = 3072;
-  // 12 blocks of 12 h^2, and the head of 50257 x 768.
-  CHECK(matmul_parameters(gpt2, 50257) == 12 * 12 * 768 * 768 + 50257 * 768);
-  CHECK(flops_per_token(gpt2, 50257, 1024) ==
-        6.0 * (12 * 12 * 768 * 768 + 50257 * 768) + 12.0 * 12 * 768 * 1024);
-  ModelSection llama;
-  llama.family = "llama";
-  llama.num_layers = 32;
-  llama.hidden_size = 4096;
-  llama.num_heads = 32;
-  llama.num_kv_heads = 8;
-  llama.ffn_size = 14336;
-  // Llama 3 8B: 8,030,261,248 parameters less the input embedding and 65 norms of 4096.
-  CHECK(matmul_parameters(llama, 128256) == 8'030'261'248 - 128256LL * 4096 - 65 * 4096);
+TEST_CASE("the last line can be written again, longer or shorter") {
+  const ScratchFolder folder;
+  const auto path = folder / "log.jsonl";
+  {
+    StepLog log(path, 1);
+    log.append({{"step", 1}});
+    log.append({{"step", 2}});
+    log.replace_last({{"step", 2}, {"validation_loss", 1.5}});
+    log.append({{"step", 3}, {"x", 1}});
+    log.replace_last({{"step", 3}});
+  }
+  CHECK(read_file(path) == "{\"step\":1}\n{\"step\":2,\"validation_loss\":1.5}\n{\"step\":3}\n");
 }

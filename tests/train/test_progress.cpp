@@ -70,7 +70,7 @@ TEST_CASE("narrow terminals get the essentials, never a longer line") {
 TEST_CASE("unknown numbers are left out, a bad loss is not") {
   ProgressState s;
   s.metrics = {.step = 1000, .loss = NAN, .learning_rate = 1e-3};
-  s.metrics.skipped = true;
+  s.metrics.applied = false;
   s.total_steps = 1000;
   CHECK(plain_line(s) == "step 1000/1000  loss nan  skipped  lr 1.00e-03");
   CHECK(bar_line(s, 60, Glyphs::ascii).find(" 100%  loss nan  skipped") != std::string::npos);

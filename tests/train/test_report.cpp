@@ -10,11 +10,11 @@
 #include "colossal/train/monitor/metrics.h"
 #include "colossal/train/monitor/monitor.h"
 #include "colossal/train/monitor/report.h"
-#include "temporary_folder.h"
+#include "tests/support/scratch.h"
 
 using namespace colossal;
 using namespace colossal::train;
-using colossal::test::TemporaryFolder;
+using colossal::testing::ScratchFolder;
 
 namespace {
 
@@ -26,7 +26,7 @@ void make_run(const std::filesystem::path& folder, int64_t steps, double slow, i
                         "run.name=" + folder.filename().string(), "train.steps=" + std::to_string(steps),
                         "run.seed=" + std::to_string(seed)},
                        2);
-  Monitor monitor(config, {.vocab_size = 257, .world_size = 2});
+  Monitor monitor(config, {.world_size = 2});
   for (int64_t step = 1; step <= steps; ++step) {
     const double t = static_cast<double>(step),
                  wave = std::sin(t * 12.9898 * static_cast<double>(seed)) * 0.5;
@@ -39,19 +39,19 @@ void make_run(const std::filesystem::path& folder, int64_t steps, double slow, i
     m.peak_memory_bytes = step < 3 ? 700'000'000 : 913'000'000;
     m.data_wait_seconds = 0.0004 + 0.0003 * wave;
     m.communication_seconds = 0.02 * slow + 0.004 * wave;
-    if (step % 50 == 0) m.validation_loss = 1.7 + 4.1 * std::exp(-t / 90 / slow);
     if (step == 77) m.loss = NAN;
     monitor.step(m);
+    if (step % 50 == 0) monitor.validation(step, 1.7 + 4.1 * std::exp(-t / 90 / slow), 1000);
     if (step % 100 == 0)
-      monitor.sample({step, "In the beginning", " </script><b>\x1b[2J & \"light\" fell on step\nnumber"});
+      monitor.sample(step, "In the beginning", " </script><b>\x1b[2J & \"light\" fell on step\nnumber");
   }
-  monitor.finish();
+  monitor.finish(false);
 }
 
 }  // namespace
 
 TEST_CASE("report data comes from what the run wrote") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   make_run(folder / "first", 120, 1, 1);
   const Json data = report_data(folder / "first");
   CHECK(data["name"] == "first");
@@ -66,8 +66,30 @@ TEST_CASE("report data comes from what the run wrote") {
   CHECK(data["environment"]["ranks"] == 2);
 }
 
+TEST_CASE("a resumed run goes on in the same files") {
+  const ScratchFolder folder;
+  make_run(folder / "first", 120, 1, 1);
+  const RunConfig config =
+      parse_run_config("", "run.toml",
+                       {"data.train=synthetic", "run.output=" + (folder / "first").string(),
+                        "run.progress=none", "train.steps=120"},
+                       2);
+  {
+    Monitor monitor(config, {.steps_done = 100, .world_size = 2});
+    monitor.step({.step = 101, .loss = 0.5});
+    monitor.validation(101, 0.75, 10);
+    monitor.finish(/*stopped=*/true);
+  }
+  const auto all = read_metrics(folder / "first/metrics.jsonl");
+  REQUIRE(all.size() == 101);
+  CHECK(all[99].validation_loss.has_value());
+  CHECK(all[100].loss == 0.5);
+  CHECK(all[100].validation_loss == 0.75);
+  CHECK(read_samples(folder / "first/samples.jsonl").size() == 1);
+}
+
 TEST_CASE("the page stands alone and its data cannot break out of it") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   make_run(folder / "first", 110, 1, 1);
   make_run(folder / "second", 110, 2, 2);
   const auto path = write_report({folder / "first", folder / "second"});
@@ -95,19 +117,19 @@ TEST_CASE("the page stands alone and its data cannot break out of it") {
 }
 
 TEST_CASE("long runs are thinned, their last step and evaluations kept") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   std::ofstream file(folder / "metrics.jsonl");
   for (int step = 1; step <= 50001; ++step) {
     file << "{\"step\":" << step << ",\"loss\":1.0" << (step % 10000 == 7 ? ",\"validation_loss\":2.0" : "")
          << "}\n";
   }
   file.close();
-  const Json data = report_data(folder.path);
+  const Json data = report_data(folder.path());
   CHECK(data["stride"] == 3);
   CHECK(data["columns"]["step"].size() == 16668);  // every third and the last
   CHECK(data["columns"]["step"].back() == 50001);
   CHECK(data["validation"].size() == 5);
-  CHECK(data["name"] == folder.path.filename().string());
+  CHECK(data["name"] == folder.path().filename().string());
 }
 
 TEST_CASE("a folder without a run is named") {

@@ -9,9 +9,12 @@
 #include "colossal/base/config/schema.h"
 #include "colossal/base/error.h"
 #include "colossal/base/file.h"
+#include "colossal/models/family.h"
 #include "colossal/train/config.h"
+#include "colossal/train/config/components.h"
 #include "colossal/train/config/describe.h"
-#include "colossal/train/config/model_shape.h"
+#include "colossal/train/config/model_sizes.h"
+#include "tests/support/scratch.h"
 
 using namespace colossal;
 using namespace colossal::train;
@@ -75,17 +78,9 @@ TEST_CASE("presets, families and loaded models fill the sizes that are not given
 }
 
 TEST_CASE("published sizes have the published numbers of parameters") {
-  const auto parameters = [](const char* name) {
-    const ModelPreset& p = *find_preset(name);
-    const ModelShape& s = p.shape;
-    const int64_t h = s.hidden_size, kv = h / s.num_heads * s.num_kv_heads;
-    const int64_t embedding = s.vocab_size * h * (s.tie_embeddings.value() ? 1 : 2);
-    if (p.family == "gpt2") {
-      const int64_t block = 4 * h * h + 4 * h + 2 * h * s.ffn_size + s.ffn_size + h + 4 * h;
-      return embedding + s.max_positions * h + s.num_layers * block + 2 * h;
-    }
-    const int64_t bias = p.family == "qwen2" ? h + 2 * kv : 0;
-    return embedding + s.num_layers * (2 * h * h + 2 * h * kv + bias + 3 * h * s.ffn_size + 2 * h) + h;
+  const auto parameters = [](const std::string& name) {
+    const RunConfig c = parse("", {"model.preset=" + name});
+    return models::count_parameters(model_config(c.model, 0)).total;
   };
   CHECK(parameters("gpt2") == 124'439'808);
   CHECK(parameters("gpt2-medium") == 354'823'168);
@@ -104,9 +99,56 @@ TEST_CASE("published sizes have the published numbers of parameters") {
   CHECK(parameters("qwen2-0.5b") == 494'032'768);
   CHECK(parameters("qwen2-1.5b") == 1'543'714'304);
   CHECK(parameters("qwen2-7b") == 7'615'616'512);
-  for (const ModelPreset& preset : model_presets()) {
-    parse("", {"model.preset=" + std::string(preset.name)});  // passes all rules
+}
+
+TEST_CASE("every preset passes all rules and means the same to the model") {
+  for (const std::string& name : models::preset_names()) {
+    CAPTURE(name);
+    const RunConfig c = parse("", {"model.preset=" + name});
+    CHECK(models::complete(model_config(c.model, 0)) == models::complete(models::preset(name)));
   }
+}
+
+TEST_CASE("loaded models mean the same to the model as their config.json") {
+  for (const std::string name : {"gpt2", "gpt2-untied", "llama", "llama3", "qwen2"}) {
+    CAPTURE(name);
+    const std::string folder = COLOSSAL_ORACLES "/models/" + name;
+    models::ModelConfig theirs = *read_loaded(folder);
+    const RunConfig c = parse("", {"model.load=" + folder, "data.sequence_length=8"});
+    theirs.dropout = theirs.attention_dropout = 0;  // the run's own business
+    theirs.init_std = 0.02;
+    CHECK(models::complete(model_config(c.model, 0)) == theirs);
+  }
+}
+
+TEST_CASE("a checkpoint brings its model along") {
+  const testing::ScratchFolder folder;
+  const RunConfig first =
+      parse("[model]\nfamily = \"llama\"\nhidden_size = 128\nnum_heads = 4\nvocab_size = 300");
+  const Json manifest = {{"state", {{"config", run_config_toml(first)}}}};
+  write_file_durably(folder / "manifest.json", manifest.dump());
+  const RunConfig second = parse("", {"model.load=" + folder.path().string()});
+  CHECK(model_config(second.model, 0) == model_config(first.model, 0));
+}
+
+TEST_CASE("options reach the components") {
+  RunConfig c = parse("", {"optimizer.name=adafactor", "optimizer.beta1=0.9", "optimizer.decay_rate=0.7"});
+  CHECK(optimizer_options(c.optimizer).momentum == 0.9);
+  CHECK(optimizer_options(c.optimizer).adafactor.decay_rate == 0.7);
+  CHECK(optimizer_options(c.optimizer).adafactor.square_eps == 1e-30);
+  c = parse("", {"optimizer.name=lamb", "schedule.warmup_steps=10", "schedule.min_ratio=0.1"});
+  CHECK(optimizer_options(c.optimizer).eps == 1e-6);
+  CHECK(schedule_options(c).total_steps == 1000);
+  CHECK(optim::make_schedule(schedule_options(c))(10) == c.optimizer.learning_rate);
+  CHECK(optim::make_schedule(schedule_options(c))(1000) == doctest::Approx(0.1 * c.optimizer.learning_rate));
+  for (const char* name :
+       {"constant", "linear", "cosine", "cosine_restarts", "polynomial", "inverse_sqrt", "wsd"}) {
+    optim::make_schedule(
+        schedule_options(parse("", {std::string("schedule.name=") + name, "schedule.warmup_steps=5"})));
+  }
+  CHECK(data_options(c).tokenize.cache == "runs/run/tokens");
+  CHECK(backend_kind(parse("", {"comm.backend=gloo"}).comm) == comm::BackendKind::gloo);
+  CHECK((scalar_type(Precision::bf16) == at::kBFloat16));
 }
 
 TEST_CASE("batches and accumulation") {

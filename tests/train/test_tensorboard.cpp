@@ -8,11 +8,11 @@
 #include "colossal/base/error.h"
 #include "colossal/base/file.h"
 #include "colossal/train/monitor/tensorboard.h"
-#include "temporary_folder.h"
+#include "tests/support/scratch.h"
 
 using namespace colossal;
 using namespace colossal::train;
-using colossal::test::TemporaryFolder;
+using colossal::testing::ScratchFolder;
 
 namespace {
 
@@ -118,7 +118,7 @@ TEST_CASE("CRC-32C has its published values") {
 }
 
 TEST_CASE("scalars come back with tag, value, step and time") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   EventWriter writer(folder / "tb", 1, 1.7e9);
   writer.scalar("train/loss", 10.5, 1, 1.7e9 + 1);
   writer.scalar("train/loss", -0.25, 300, 1.7e9 + 2.5);  // a varint of two bytes
@@ -141,8 +141,8 @@ TEST_CASE("scalars come back with tag, value, step and time") {
 }
 
 TEST_CASE("a resumed run tells TensorBoard where it starts") {
-  const TemporaryFolder folder;
-  const EventWriter writer(folder.path, 501, 5);
+  const ScratchFolder folder;
+  const EventWriter writer(folder.path(), 501, 5);
   const std::vector<Event> events = read_events(writer.path());
   REQUIRE(events.size() == 2);
   CHECK(events[1].starts_session);

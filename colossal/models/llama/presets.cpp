@@ -48,15 +48,23 @@ std::vector<Preset> llama_presets() {
   llama1.norm_eps = 1e-6;
   ModelConfig llama32 = with_llama3_rope(sized("llama", {16, 2048, 32, 8, 8192}, 128256, 131072, 500000), 32);
   llama32.tie_embeddings = true;
+  ModelConfig llama1_13b = sized("llama", {40, 5120, 40, 40, 13824}, 32000, 2048, 10000);
+  llama1_13b.norm_eps = 1e-6;
+  ModelConfig llama32_3b = with_llama3_rope(sized("llama", {28, 3072, 24, 8, 8192}, 128256, 131072, 500000), 32);
+  llama32_3b.tie_embeddings = true;
   return {
+      {"tinyllama-1.1b", sized("llama", {22, 2048, 32, 4, 5632}, 32000, 2048, 10000)},
       {"llama-7b", llama1},
+      {"llama-13b", llama1_13b},
       {"llama2-7b", sized("llama", {32, 4096, 32, 32, 11008}, 32000, 4096, 10000)},
       {"llama2-13b", sized("llama", {40, 5120, 40, 40, 13824}, 32000, 4096, 10000)},
       {"llama2-70b", sized("llama", {80, 8192, 64, 8, 28672}, 32000, 4096, 10000)},
       {"llama3-8b", sized("llama", {32, 4096, 32, 8, 14336}, 128256, 8192, 500000)},
       {"llama3-70b", sized("llama", {80, 8192, 64, 8, 28672}, 128256, 8192, 500000)},
       {"llama3.1-8b", with_llama3_rope(sized("llama", {32, 4096, 32, 8, 14336}, 128256, 131072, 500000), 8)},
-      {"llama3.2-1b", llama32}};
+      {"llama3.1-70b", with_llama3_rope(sized("llama", {80, 8192, 64, 8, 28672}, 128256, 131072, 500000), 8)},
+      {"llama3.2-1b", llama32},
+      {"llama3.2-3b", llama32_3b}};
 }
 
 std::vector<Preset> qwen2_presets() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys of [model].
 #include "colossal/train/config/describe.h"
-#include "colossal/train/config/model_shape.h"
+#include "colossal/train/config/model_sizes.h"
 
 namespace colossal::train {
 namespace {
@@ -9,15 +9,21 @@ namespace {
 constexpr double kMaxSize = 1 << 24;
 
 void describe_rope_scaling(config::Section<RopeScaling>& s) {
-  s.key("factor", &RopeScaling::factor, "Low frequencies are divided by this.").at_least(1);
+  s.key("type", &RopeScaling::type, "llama3 stretches long waves only, linear all of them.")
+      .one_of({"llama3", "linear"})
+      .also_called({"rope_type", "kind"});
+  s.key("factor", &RopeScaling::factor, "Frequencies are divided by this.").at_least(1);
   s.key("low_freq_factor", &RopeScaling::low_freq_factor,
         "Wavelengths above original_max_positions / low_freq_factor are scaled in full.")
-      .above(0);
+      .above(0)
+      .only_with("model.rope_scaling.type", {"llama3"});
   s.key("high_freq_factor", &RopeScaling::high_freq_factor,
         "Wavelengths below original_max_positions / high_freq_factor are not scaled.")
-      .above(0);
+      .above(0)
+      .only_with("model.rope_scaling.type", {"llama3"});
   s.key("original_max_positions", &RopeScaling::original_max_positions, "Positions before the stretching.")
       .at_least(1)
+      .only_with("model.rope_scaling.type", {"llama3"})
       .also_called({"original_max_position_embeddings"});
 }
 
@@ -42,8 +48,13 @@ void describe_sizes(config::Section<ModelSection>& s) {
       .at_least(1)
       .at_most(65536)
       .unset_means("the preset's, else model.num_heads")
-      .only_with("model.family", {"llama", "qwen2"})
+      .only_with("model.family", rotary_families())
       .also_called({"n_kv_heads", "num_key_value_heads", "kv_heads", "num_query_groups"});
+  s.key("head_dim", &ModelSection::head_dim, "Width of a head.")
+      .at_least(1)
+      .at_most(65536)
+      .unset_means("the preset's, else model.hidden_size / model.num_heads")
+      .also_called({"kv_channels", "head_size"});
   s.key("ffn_size", &ModelSection::ffn_size, "Width of the feed-forward layer.")
       .at_least(1)
       .at_most(kMaxSize)
@@ -67,7 +78,7 @@ void describe_sizes(config::Section<ModelSection>& s) {
 
 void describe_model(config::Section<ModelSection>& s) {
   s.key("family", &ModelSection::family, "Architecture. llama: Llama 1, 2, 3 and others of its form.")
-      .one_of({"gpt2", "llama", "qwen2"})
+      .one_of(family_names())
       .meant("gpt", "gpt2")
       .meant("gpt-2", "gpt2")
       .meant("llama2", "llama")
@@ -97,7 +108,7 @@ void describe_model(config::Section<ModelSection>& s) {
   s.key("rope_theta", &ModelSection::rope_theta, "Base of the rotary frequencies.")
       .above(0)
       .unset_means("the preset's, else 10000 for llama, 1000000 for qwen2")
-      .only_with("model.family", {"llama", "qwen2"})
+      .only_with("model.family", rotary_families())
       .also_called({"rotary_base", "rope_base"});
   s.key("norm_eps", &ModelSection::norm_eps, "Added to the variance in the norms.")
       .above(0)

@@ -39,11 +39,6 @@ void describe_sgd(config::Section<OptimizerSection>& s) {
       .below(1)
       .unset_means("0 for sgd, 0.9 for lars")
       .only_with(kName, {"sgd", "lars"});
-  s.key("dampening", &OptimizerSection::dampening,
-        "Share of a new gradient that is left out of the momentum.")
-      .at_least(0)
-      .below(1)
-      .only_with(kName, {"sgd"});
   s.key("nesterov", &OptimizerSection::nesterov, "Look ahead along the momentum.").only_with(kName, {"sgd"});
   s.key("trust_coefficient", &OptimizerSection::trust_coefficient,
         "Layer rate = this × |weights| / |gradients|.")
@@ -64,9 +59,9 @@ void describe_adafactor(config::Section<OptimizerSection>& s) {
   s.key("clip_threshold", &OptimizerSection::clip_threshold, "Largest root mean square of an update.")
       .above(0)
       .only_with(kName, only);
-  s.key("decay_rate", &OptimizerSection::decay_rate, "Exponent of the decay of the mean square.")
-      .at_least(-1)
-      .below(0)
+  s.key("decay_rate", &OptimizerSection::decay_rate, "beta2 of step t is 1 - t^-decay_rate.")
+      .above(0)
+      .at_most(1)
       .only_with(kName, only);
   s.key("eps_scale", &OptimizerSection::eps_scale,
         "Least root mean square that optimizer.scale_parameter assumes.")
@@ -87,13 +82,11 @@ void describe_optimizer(config::Section<OptimizerSection>& s) {
       .only_with("optimizer.relative_step", {"false"})
       .also_called({"lr", "base_lr", "max_lr"});
   s.key("weight_decay", &OptimizerSection::weight_decay,
-        "Pull of weights towards 0; adam and sgd add it to the gradient.")
+        "Pull of weights towards 0, norms and biases left out; adam, sgd and lars add it to the gradient.")
       .at_least(0)
       .at_most(100)
       .unset_means("0.1 for adamw, 0.01 for lamb, 0.0001 for lars, 0 for the others")
       .also_called({"wd", "decay", "l2"});
-  s.key("exclude_1d", &OptimizerSection::exclude_1d,
-        "No decay, and no layer rate in lamb and lars, for norms and biases.");
   describe_adam(s);
   describe_sgd(s);
   describe_adafactor(s);
@@ -102,7 +95,7 @@ void describe_optimizer(config::Section<OptimizerSection>& s) {
 void describe_schedule(config::Section<ScheduleSection>& s) {
   s.key("name", &ScheduleSection::name,
         "Course of the learning rate behind the warm-up. wsd: stable, then decay.")
-      .one_of({"constant", "linear", "cosine", "polynomial", "wsd"})
+      .one_of({"constant", "linear", "cosine", "cosine_restarts", "polynomial", "inverse_sqrt", "wsd"})
       .meant("warmup_stable_decay", "wsd")
       .meant("warmup-stable-decay", "wsd")
       .meant("poly", "polynomial")
@@ -116,16 +109,18 @@ void describe_schedule(config::Section<ScheduleSection>& s) {
         "Step at which the course ends; later steps keep its last rate.")
       .at_least(1)
       .unset_means("train.steps")
-      .only_with("schedule.name", {"linear", "cosine", "polynomial", "wsd"})
+      .only_with("schedule.name", {"linear", "cosine", "cosine_restarts", "polynomial", "wsd"})
       .also_called({"lr_decay_iters", "num_training_steps"});
   s.key("min_ratio", &ScheduleSection::min_ratio, "Last rate as a share of the peak.")
       .at_least(0)
       .at_most(1)
       .only_with("schedule.name", {"linear", "cosine", "polynomial", "wsd"})
       .also_called({"min_lr", "min_lr_ratio", "min_lr_rate", "lr_end"});
-  s.key("cycles", &ScheduleSection::cycles, "Waves of the cosine; 0.5 falls once.")
+  s.key("cycles", &ScheduleSection::cycles, "Waves of the cosine, 0.5 falls once; or number of restarts.")
       .above(0)
-      .only_with("schedule.name", {"cosine"})
+      .at_most(1e6)
+      .unset_means("0.5 for cosine, 1 for cosine_restarts")
+      .only_with("schedule.name", {"cosine", "cosine_restarts"})
       .also_called({"num_cycles"});
   s.key("power", &ScheduleSection::power, "Exponent of the polynomial.")
       .above(0)
@@ -136,7 +131,7 @@ void describe_schedule(config::Section<ScheduleSection>& s) {
       .only_with("schedule.name", {"wsd"})
       .also_called({"num_decay_steps", "cooldown_steps"});
   s.key("decay", &ScheduleSection::decay, "Form of the decay.")
-      .one_of({"cosine", "linear"})
+      .one_of({"cosine", "linear", "1-sqrt"})
       .only_with("schedule.name", {"wsd"})
       .also_called({"decay_type"});
 }

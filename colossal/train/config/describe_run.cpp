@@ -70,9 +70,6 @@ void describe_data(config::Section<DataSection>& s) {
       .at_least(1)
       .at_most(1024)
       .also_called({"num_workers", "prefetch_factor"});
-  s.key("end_of_document", &DataSection::end_of_document,
-        "Put the tokenizer's end-of-text token behind every document before packing.")
-      .also_called({"append_eos", "add_eos", "append_eod"});
   s.key("cache", &DataSection::cache, "Folder for tokenized data, reused by later runs.")
       .unset_means("<run.output>/tokens");
 }

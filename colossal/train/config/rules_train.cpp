@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cmath>
+
 #include "colossal/train/config/describe.h"
 
 namespace colossal::train {
@@ -40,7 +42,15 @@ void check_schedule(RunConfig& c, config::Review& review) {
                                s.warmup_steps, decay, total_key, total, total - s.warmup_steps));
     s.decay_steps = decay;
   }
-  if (s.name != "constant") s.total_steps = total;
+  if (s.name == "cosine_restarts") {
+    const double cycles = s.cycles.value_or(1);
+    review.require(cycles == std::floor(cycles), {"schedule.cycles", "schedule.name"},
+                   fmt::format("schedule.cycles = {} is not a whole number of restarts. Nearest: {} or {}.",
+                               cycles, std::max(1.0, std::floor(cycles)), std::floor(cycles) + 1));
+  }
+  if (s.name == "cosine" || s.name == "cosine_restarts")
+    s.cycles = s.cycles.value_or(s.name == "cosine" ? 0.5 : 1);
+  if (s.name != "constant" && s.name != "inverse_sqrt") s.total_steps = total;
 }
 
 }  // namespace
@@ -112,10 +122,9 @@ void resolve_optimizer(RunConfig& c, config::Review& review) {
   if (!o.beta1 && (adam || lamb || adafactor)) o.beta1 = adafactor ? 0.0 : 0.9;
   if (!o.eps && (adam || lamb || adafactor)) o.eps = adam ? 1e-8 : lamb ? 1e-6 : 1e-30;
   if (!o.momentum && (lars || o.name == "sgd")) o.momentum = lars ? 0.9 : 0.0;
-  review.require(!o.nesterov || (o.momentum.value_or(0) > 0 && o.dampening == 0),
-                 {"optimizer.nesterov", "optimizer.momentum", "optimizer.dampening", "optimizer.name"},
-                 "optimizer.nesterov = true needs optimizer.momentum above 0 and optimizer.dampening = 0. "
-                 "Write for example "
+  review.require(!o.nesterov || o.momentum.value_or(0) > 0,
+                 {"optimizer.nesterov", "optimizer.momentum", "optimizer.name"},
+                 "optimizer.nesterov = true needs optimizer.momentum above 0. Write for example "
                  "optimizer.momentum = 0.9.");
   check_schedule(c, review);
 }

@@ -48,10 +48,12 @@ Json to_json(const StepMetrics& m) {
       {"data_wait_seconds", rounded(m.data_wait_seconds)},
       {"communication_seconds", rounded(m.communication_seconds)},
       {"time", std::round(m.time * 1e3) / 1e3}};
-  if (m.validation_loss)
+  if (m.validation_loss) {
     json["validation_loss"] = std::isfinite(*m.validation_loss) ? Json(*m.validation_loss) : Json();
-  if (m.loss_scale) json["loss_scale"] = *m.loss_scale;
-  if (m.skipped) json["skipped"] = true;
+  }
+  if (m.loss_scale != 1) json["loss_scale"] = m.loss_scale;
+  if (!m.applied) json["applied"] = false;
+  if (!m.nonfinite.empty()) json["nonfinite"] = m.nonfinite;
   return json;
 }
 
@@ -70,7 +72,8 @@ StepMetrics step_metrics(const Json& json) {
   m.time = number(json, "time");
   if (json.contains("validation_loss")) m.validation_loss = number(json, "validation_loss");
   if (json.contains("loss_scale")) m.loss_scale = number(json, "loss_scale");
-  m.skipped = json.contains("skipped") && json["skipped"] == true;
+  m.applied = !(json.contains("applied") && json["applied"] == false);
+  if (json.contains("nonfinite") && json["nonfinite"].is_string()) m.nonfinite = json["nonfinite"];
   return m;
 }
 
@@ -86,28 +89,46 @@ StepLog::StepLog(std::filesystem::path path, int64_t first_step) : path_(std::mo
     }
     if (kept != before) write_file_durably(path_, kept);
   }
-  fd_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  fd_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   if (fd_ < 0)
     throw IoError(fmt::format("{}: cannot be opened for writing: {}.", path_.string(), std::strerror(errno)));
+  end_ = lseek(fd_, 0, SEEK_END);
+  last_ = end_;
 }
 
 StepLog::StepLog(StepLog&& other) noexcept
-    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
+    : path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)),
+      last_(other.last_),
+      end_(other.end_) {}
 
 StepLog::~StepLog() {
   if (fd_ >= 0) close(fd_);
 }
 
 void StepLog::append(const Json& line) {
+  last_ = end_;
+  write_at(last_, line);
+}
+
+void StepLog::replace_last(const Json& line) { write_at(last_, line); }
+
+void StepLog::write_at(int64_t offset, const Json& line) {
   const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
   size_t written = 0;
   while (written < text.size()) {
-    const ssize_t count = ::write(fd_, text.data() + written, text.size() - written);
+    const ssize_t count =
+        pwrite(fd_, text.data() + written, text.size() - written, offset + static_cast<int64_t>(written));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0)
       throw IoError(fmt::format("{}: cannot be written: {}.", path_.string(), std::strerror(errno)));
     written += static_cast<size_t>(count);
   }
+  const int64_t end = offset + static_cast<int64_t>(text.size());
+  if (end < end_ && ftruncate(fd_, end) != 0) {
+    throw IoError(fmt::format("{}: cannot be written: {}.", path_.string(), std::strerror(errno)));
+  }
+  end_ = end;
 }
 
 std::vector<Json> read_step_log(const std::filesystem::path& path) {

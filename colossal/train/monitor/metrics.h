@@ -29,10 +29,11 @@ struct StepMetrics {
   int64_t peak_memory_bytes = 0;               // the largest of all ranks
   double data_wait_seconds = 0;                // the step waited so long for its batch
   double communication_seconds = 0;            // of this rank, in collectives that nothing overlapped
-  double time = 0;                             // seconds since 1970 at the end of the step
+  double loss_scale = 1;                       // fp16
+  bool applied = true;                         // false: no update, because of NaN or Inf
+  std::string nonfinite = {};                  // the parameter whose gradient was not finite
   std::optional<double> validation_loss = {};  // where an evaluation followed the step
-  std::optional<double> loss_scale = {};       // fp16
-  bool skipped = false;                        // no update: NaN or Inf
+  double time = 0;                             // seconds since 1970 at the end of the step
 };
 
 Json to_json(const StepMetrics& metrics);
@@ -55,18 +56,26 @@ class StepLog {
   StepLog& operator=(StepLog&&) = delete;
   ~StepLog();
 
-  // One write(2) per line: readers never see half of one.
+  // One write per line: readers never see half of one.
   void append(const Json& line);
+  // Writes the last line again, with more in it.
+  void replace_last(const Json& line);
 
  private:
+  void write_at(int64_t offset, const Json& line);
+
   std::filesystem::path path_;
   int fd_ = -1;
+  int64_t last_ = 0, end_ = 0;  // offsets of the last line and behind it
 };
 
 class MetricsWriter {
  public:
   MetricsWriter(const std::filesystem::path& path, int64_t first_step) : log_(path, first_step) {}
   void write(const StepMetrics& metrics) { log_.append(to_json(metrics)); }
+  void rewrite(const StepMetrics& metrics) {
+    log_.replace_last(to_json(metrics));
+  }  // of the step written last
 
  private:
   StepLog log_;

@@ -7,7 +7,7 @@
 #include <chrono>
 #include <cmath>
 
-#include "colossal/train/monitor/flops.h"
+#include "colossal/base/text.h"
 
 namespace colossal::train {
 namespace {
@@ -16,71 +16,102 @@ double wall_seconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-RunFolder prepared(const RunConfig& config, const MonitorOptions& options) {
-  write_run_folder(config, run_environment(options.world_size));
+RunFolder prepared(const RunConfig& config, int64_t world_size) {
+  write_run_folder(config, run_environment(world_size));
   return {config.run.output};
 }
 
-ProgressOptions progress_options(const RunConfig& config, const MonitorOptions& options) {
-  ProgressOptions progress{.total_steps = config.train.steps,
-                           .tokens_per_step = config.train.global_batch_size * config.data.sequence_length,
-                           .peak_flops = options.peak_flops,
-                           .style = config.run.progress};
-  if (options.vocab_size > 0 && config.model.num_layers && config.model.hidden_size &&
-      config.model.ffn_size) {
-    progress.flops_per_token = flops_per_token(config.model, options.vocab_size, config.data.sequence_length);
-  }
-  return progress;
+ProgressOptions progress_options(const RunConfig& config, const MonitorStart& start) {
+  const int64_t tokens = config.train.global_batch_size * config.data.sequence_length;
+  return {.total_steps = config.train.steps,
+          .tokens_per_step = tokens,
+          .peak_flops = start.peak_flops,
+          .flops_per_token = start.flops_per_step / static_cast<double>(tokens),
+          .style = config.run.progress};
 }
 
 }  // namespace
 
-Monitor::Monitor(const RunConfig& config, const MonitorOptions& options)
-    : folder_(prepared(config, options)),
-      metrics_(folder_.metrics(), options.first_step),
-      progress_(progress_options(config, options)) {
-  samples_.emplace(folder_.samples(), options.first_step);
-  if (config.run.tensorboard) events_.emplace(folder_.tensorboard(), options.first_step, wall_seconds());
+Monitor::Monitor(const RunConfig& config, const MonitorStart& start)
+    : folder_(prepared(config, start.world_size)),
+      metrics_(folder_.metrics(), start.steps_done + 1),
+      samples_(folder_.samples(), start.steps_done + 1),
+      total_steps_(config.train.steps),
+      started_at_(wall_seconds()),
+      progress_(progress_options(config, start)) {
+  if (config.run.tensorboard) events_.emplace(folder_.tensorboard(), start.steps_done + 1, started_at_);
+  const int64_t accumulation = config.accumulation_steps();
+  progress_.note(fmt::format(
+      "{}: {}{} rank{}, {} sequences of {} tokens per step{}{}", config.run.name,
+      start.model.empty() ? "" : start.model + "; ", start.world_size, start.world_size == 1 ? "" : "s",
+      config.train.global_batch_size, config.data.sequence_length,
+      accumulation > 1 ? fmt::format(" in {} parts", accumulation) : "",
+      start.steps_done > 0 ? fmt::format("; goes on after step {}", start.steps_done) : ""));
+}
+
+void Monitor::scalar(std::string_view tag, double value, const StepMetrics& m) {
+  if (events_) events_->scalar(tag, value, m.step, m.time);
 }
 
 void Monitor::step(StepMetrics m) {
   m.time = wall_seconds();
+  last_ = m;
   metrics_.write(m);
-  if (events_) {
-    events_->scalar("train/loss", m.loss, m.step, m.time);
-    events_->scalar("train/grad_norm", m.grad_norm, m.step, m.time);
-    events_->scalar("train/learning_rate", m.learning_rate, m.step, m.time);
-    events_->scalar("speed/tokens_per_second", m.tokens_per_second, m.step, m.time);
-    events_->scalar("speed/step_seconds", m.step_seconds, m.step, m.time);
-    events_->scalar("speed/data_wait_seconds", m.data_wait_seconds, m.step, m.time);
-    events_->scalar("speed/communication_seconds", m.communication_seconds, m.step, m.time);
-    events_->scalar("memory/peak_bytes", static_cast<double>(m.peak_memory_bytes), m.step, m.time);
-    if (m.validation_loss) events_->scalar("validation/loss", *m.validation_loss, m.step, m.time);
-    if (m.loss_scale) events_->scalar("train/loss_scale", *m.loss_scale, m.step, m.time);
-    if (m.time - flushed_at_ > 2) {
-      events_->flush();
-      flushed_at_ = m.time;
-    }
+  scalar("train/loss", m.loss, m);
+  scalar("train/grad_norm", m.grad_norm, m);
+  scalar("train/learning_rate", m.learning_rate, m);
+  scalar("speed/tokens_per_second", m.tokens_per_second, m);
+  scalar("speed/step_seconds", m.step_seconds, m);
+  scalar("speed/data_wait_seconds", m.data_wait_seconds, m);
+  scalar("speed/communication_seconds", m.communication_seconds, m);
+  scalar("memory/peak_bytes", static_cast<double>(m.peak_memory_bytes), m);
+  if (m.loss_scale != 1) scalar("train/loss_scale", m.loss_scale, m);
+  if (events_ && m.time - flushed_at_ > 2) {
+    events_->flush();
+    flushed_at_ = m.time;
   }
-  if (m.validation_loss) {
-    progress_.note(fmt::format("step {}: validation loss {:.4f}, perplexity {:.2f}", m.step,
-                               *m.validation_loss, std::exp(*m.validation_loss)));
+  if (!m.applied) {
+    progress_.note(fmt::format("step {}: left out, {}{}", m.step,
+                               m.nonfinite.empty() ? "the loss or a gradient is not finite"
+                                                   : "the gradient of " + m.nonfinite + " is not finite",
+                               m.loss_scale != 1 ? fmt::format(" (loss scale now {:g})", m.loss_scale) : ""));
   }
   progress_.step(m);
 }
 
-void Monitor::sample(const Sample& sample) {
-  samples_->append({{"step", sample.step}, {"prompt", sample.prompt}, {"text", sample.text}});
-  // A model may write anything: control characters must not steer the terminal.
-  std::string shown = sample.prompt + sample.text;
-  std::ranges::replace_if(
-      shown, [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7f; }, ' ');
-  progress_.note(fmt::format("step {}: \"{}\"", sample.step, shown));
+void Monitor::validation(int64_t step, double loss, int64_t num_targets) {
+  last_validation_ = loss;
+  if (last_.step == step) {
+    last_.validation_loss = loss;
+    metrics_.rewrite(last_);
+  }
+  if (events_) events_->scalar("validation/loss", loss, step, wall_seconds());
+  progress_.note(fmt::format("step {}: validation loss {:.4f}, perplexity {:.2f}, over {} tokens", step, loss,
+                             std::exp(loss), human_count(static_cast<double>(num_targets))));
 }
 
-void Monitor::finish() {
+void Monitor::sample(int64_t step, const std::string& prompt, const std::string& text) {
+  samples_.append({{"step", step}, {"prompt", prompt}, {"text", text}});
+  // A model may write anything: control characters must not steer the terminal.
+  std::string shown = prompt + text;
+  std::ranges::replace_if(
+      shown, [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7f; }, ' ');
+  progress_.note(fmt::format("step {}: \"{}\"", step, shown));
+}
+
+void Monitor::saved(int64_t step, const std::filesystem::path& checkpoint, double seconds) {
+  progress_.note(fmt::format("step {}: saved {} in {}", step, checkpoint.string(), human_seconds(seconds)));
+}
+
+void Monitor::finish(bool stopped) {
   if (events_) events_->flush();
   progress_.finish();
+  std::string text = stopped ? fmt::format("stopped after step {} of {}", last_.step, total_steps_)
+                             : fmt::format("done: {} steps", last_.step);
+  text += fmt::format(" in {}", human_seconds(wall_seconds() - started_at_));
+  if (std::isfinite(last_.loss)) text += fmt::format(", loss {:.4f}", last_.loss);
+  if (last_validation_) text += fmt::format(", validation loss {:.4f}", *last_validation_);
+  progress_.note(text);
 }
 
 }  // namespace colossal::train

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything that a run tells people, in one place: terminal, metrics.jsonl, TensorBoard, samples.
 //
-//   Monitor monitor(config, {.vocab_size = 50304, .first_step = 1, .world_size = 4, .peak_flops = 8e11});
+//   Monitor monitor(config, {.flops_per_step = 3e12, .peak_flops = 8e11, .world_size = 4});
 //   monitor.step(metrics);                        // after every step
-//   monitor.sample({step, prompt, text});
-//   monitor.finish();
+//   monitor.validation(step, 3.21, 65536);        // where an evaluation followed it
+//   monitor.finish(/*stopped=*/false);
 //
 // Not thread-safe: rank 0 has one, and uses it from one thread.
 #pragma once
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "colossal/train/config.h"
@@ -19,28 +20,40 @@
 
 namespace colossal::train {
 
-struct MonitorOptions {
-  int64_t vocab_size = 0;  // for the share of peak; 0: not shown
-  int64_t first_step = 1;  // of this start; larger when a run resumes
+struct MonitorStart {
+  std::string model = {};  // one line: "gpt2 6 x 384, 6 heads, vocabulary 257: 10.8M parameters"
+  int64_t steps_done = 0;  // before this start: more than 0 when a run resumes
+  double flops_per_step =
+      0;  // model FLOPs: 6 N + 12 L h s per token (models/family.h); 0: share of peak not shown
+  double peak_flops = 0;  // measured matmul peak of all ranks together, per second; 0: not shown
   int64_t world_size = 1;
-  double peak_flops = 0;  // of all ranks together
 };
 
 class Monitor {
  public:
   // Creates run.output and writes the resolved configuration there.
-  Monitor(const RunConfig& config, const MonitorOptions& options);
+  Monitor(const RunConfig& config, const MonitorStart& start);
 
   void step(StepMetrics metrics);  // `time` is filled
-  void sample(const Sample& sample);
+  // Mean loss per target of held-out data; joins the line of the step in metrics.jsonl when that was the last.
+  void validation(int64_t step, double loss, int64_t num_targets);
+  void sample(int64_t step, const std::string& prompt, const std::string& text);
+  void saved(int64_t step, const std::filesystem::path& checkpoint, double seconds);
   void note(std::string_view text) { progress_.note(text); }
-  void finish();
+  // The last words; `stopped`: before train.steps, by a signal.
+  void finish(bool stopped);
 
  private:
+  void scalar(std::string_view tag, double value, const StepMetrics& m);
+
   RunFolder folder_;
   MetricsWriter metrics_;
-  std::optional<StepLog> samples_;
+  StepLog samples_;
   std::optional<EventWriter> events_;
+  StepMetrics last_;
+  std::optional<double> last_validation_;
+  int64_t total_steps_;
+  double started_at_ = 0;
   double flushed_at_ = 0;
   Progress progress_;
 };

@@ -56,7 +56,7 @@ std::vector<Part> parts_of(const ProgressState& s) {
   const StepMetrics& m = s.metrics;
   std::vector<Part> parts;
   parts.push_back({0, fmt::format("loss {}", loss_text(m.loss))});
-  if (m.skipped) parts.push_back({1, "skipped"});
+  if (!m.applied) parts.push_back({1, "skipped"});
   if (std::isfinite(m.grad_norm)) parts.push_back({4, fmt::format("grad {:.3g}", m.grad_norm)});
   parts.push_back({5, fmt::format("lr {:.2e}", m.learning_rate)});
   if (s.tokens_per_second > 0) parts.push_back({2, rate_text(s.tokens_per_second)});
