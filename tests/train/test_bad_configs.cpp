@@ -279,6 +279,17 @@ TEST_CASE("files and folders") {
       {data("train = \"" + at + "/tokens.bin\""), "run.toml:2: data.train = \"" + at +
                                                       "/tokens.bin\" has no \"" + at +
                                                       "/tokens.idx\" beside it. Token files come in pairs."},
+      {data("train = \"" + at + "/*.jsonl\""),
+       "run.toml:2: data.train: " + at +
+           "/*.jsonl: no such file, folder or pattern. Relative paths start at " +
+           std::filesystem::current_path().string() + "."},
+      {data("train = \"" + at + "/empty\""),
+       "run.toml:2: data.train: " + at +
+           "/empty: the folder holds no text. Allowed: .txt, .text, .md, .jsonl, "
+           ".ndjson, .json (each also .gz, .zst), .idx with .bin."},
+      {data("train = \"" + at + "/corpus.txt\"\n[model]\nvocab_size = 256"),
+       "run.toml:4: model.vocab_size = 256 is smaller than the tokenizer \"bytes\", which has 257 ids. Set "
+       "model.vocab_size to at least 257."},
       {data("train = \"synthetic\"\nvalidation = \"" + at + "/corpus.txt\"\nvalidation_fraction = 0.1"),
        "run.toml:4: data.validation_fraction = 0.1 has no effect with data.validation. Remove one of them."},
       {data("train = \"" + at + "/corpus.txt\"\n[train]\nevaluate_every = 10"),

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "colossal/base/error.h"
 #include "colossal/base/text.h"
+#include "colossal/data/text_source.h"
 #include "colossal/train/config/describe.h"
 
 namespace colossal::train {
@@ -36,10 +38,15 @@ std::string missing_text(const std::string& where, const std::string& file, std:
 
 // Empty when `file` is readable data.
 std::string data_problem(const std::string& where, const std::string& file) {
-  if (file.find('*') != std::string::npos) return "";  // patterns are expanded by the data layer
   std::error_code ignored;
   const fs::path path(file);
-  if (!fs::exists(path, ignored)) return missing_text(where, file, " Write \"synthetic\" for random tokens.");
+  const bool prefix =
+      fs::exists(file + ".idx", ignored) && fs::exists(file + ".bin", ignored);  // a token file
+  if (prefix) return "";
+  if (!fs::exists(path, ignored)) {
+    if (file.find_first_of("*?[") != std::string::npos) return "";  // a pattern, expanded below
+    return missing_text(where, file, " Write \"synthetic\" for random tokens.");
+  }
   if (access(path.c_str(), R_OK) != 0)
     return fmt::format("{} = \"{}\" cannot be read: permission denied.", where, file);
   if (path.extension() == ".bin") {
@@ -54,7 +61,8 @@ std::string data_problem(const std::string& where, const std::string& file) {
 }
 
 void check_data(const std::string& key, const std::vector<std::string>& files, config::Review& review) {
-  if (files == std::vector<std::string>{"synthetic"}) return;
+  if (files.empty() || files == std::vector<std::string>{"synthetic"}) return;
+  bool good = true;
   for (size_t i = 0; i < files.size(); ++i) {
     const std::string where = files.size() == 1 ? key : fmt::format("{}[{}]", key, i);
     const std::string problem =
@@ -63,6 +71,17 @@ void check_data(const std::string& key, const std::vector<std::string>& files, c
         : files[i].empty() ? fmt::format("{} = \"\" names no file.", where)
                            : data_problem(where, files[i]);
     review.require(problem.empty(), {key}, problem);
+    good = good && problem.empty();
+  }
+  if (!good) return;
+  try {
+    data::expand_sources(files);  // throws when a pattern or a folder has nothing to read
+  } catch (const IoError& error) {
+    review.require(false, {key}, fmt::format("{}: {}", key, error.what()));
+  } catch (const fs::filesystem_error& error) {
+    review.require(
+        false, {key},
+        fmt::format("{}: {} cannot be read: {}.", key, error.path1().string(), error.code().message()));
   }
 }
 

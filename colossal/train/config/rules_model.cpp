@@ -129,6 +129,17 @@ void check_positions(RunConfig& c, config::Review& review) {
                   m.family));
 }
 
+// The byte tokenizer needs no file, so its size is known here; others are compared when they are opened.
+void check_vocabulary(const RunConfig& c, config::Review& review) {
+  constexpr int64_t kByteIds = 257;  // 256 bytes and the end of text
+  if (c.data.tokenizer != "bytes" || c.data.synthetic() || !c.model.vocab_size) return;
+  review.require(
+      *c.model.vocab_size >= kByteIds, {"model.vocab_size", "data.tokenizer", "model.load", "data.train"},
+      fmt::format("model.vocab_size = {} is smaller than the tokenizer \"bytes\", which has {} ids. Set "
+                  "model.vocab_size to at least {}.",
+                  *c.model.vocab_size, kByteIds, kByteIds));
+}
+
 }  // namespace
 
 void infer_family(RunConfig& c, config::Review& review) {
@@ -174,6 +185,7 @@ void resolve_model(RunConfig& c, config::Review& review) {
   }
   check_heads(c, review);
   check_positions(c, review);
+  check_vocabulary(c, review);
 }
 
 }  // namespace colossal::train

@@ -208,9 +208,9 @@ class Chart {
     this.svg.append(this.cross);
     this.tip.replaceChildren(el('div', {class: 'row'}, el('b', {}, this.xFormat(shown, true))), ...rows);
     this.tip.hidden = false;
-    const offset = this.svg.offsetLeft + p;
-    this.tip.style.left = (p > this.width / 2 ? offset - this.tip.offsetWidth - 14 : offset + 14) + 'px';
-    this.tip.style.top = this.svg.offsetTop + 14 + 'px';
+    const inner = this.svg.getBoundingClientRect(), outer = this.box.getBoundingClientRect(), at = inner.left - outer.left + p;
+    this.tip.style.left = (p > this.width / 2 ? at - this.tip.offsetWidth - 14 : at + 14) + 'px';
+    this.tip.style.top = inner.top - outer.top + 14 + 'px';
   }
 }
 Chart.next = 0;
