@@ -31,7 +31,7 @@ struct RunSection {
   int64_t seed = 1;
   std::string device = "auto";
   int64_t threads = 0;  // of each rank; 0: the cores of the host shared evenly
-  int64_t log_every = 1;
+  std::optional<int64_t> log_every;  // unset: about fifty plain lines per run
   ProgressStyle progress = ProgressStyle::automatic;
   bool tensorboard = true;
 };
@@ -146,7 +146,6 @@ struct CheckpointSection {
 struct CommSection {
   std::string backend = "auto";
   double timeout_seconds = 300.0;
-  int64_t recorder_entries = 1024;
 };
 
 struct RunConfig {

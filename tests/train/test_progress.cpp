@@ -99,6 +99,23 @@ TEST_CASE("a pipe gets plain lines, about fifty of them") {
   close(ends[1]);
 }
 
+TEST_CASE("lines come as often as asked for, the first and the last always") {
+  std::array<int, 2> ends{};
+  REQUIRE(pipe(ends.data()) == 0);
+  {
+    Progress progress({.total_steps = 10, .lines_every = 4, .fd = ends[1]});
+    for (int64_t step = 1; step <= 10; ++step) progress.step({.step = step, .loss = 1});
+  }
+  const auto lines = split(drain(ends[0]), '\n');
+  REQUIRE(lines.size() == 5);
+  CHECK(lines[0].starts_with("step 1/10 "));
+  CHECK(lines[1].starts_with("step 4/10 "));
+  CHECK(lines[2].starts_with("step 8/10 "));
+  CHECK(lines[3].starts_with("step 10/10 "));
+  close(ends[0]);
+  close(ends[1]);
+}
+
 TEST_CASE("a terminal gets one line that keeps to its width, redrawn at most ten times a second") {
   int outer = -1, inner = -1;
   winsize size{};

@@ -25,10 +25,10 @@ void describe_run(config::Section<RunSection>& s) {
       .at_least(0)
       .at_most(4096)
       .also_called({"num_threads", "omp_num_threads"});
-  s.key(
-       "log_every", &RunSection::log_every,
-       "Losses are read back from the device every so many steps; metrics.jsonl still has one line per step.")
+  s.key("log_every", &RunSection::log_every,
+        "Steps between two lines of progress where the output is no terminal; metrics.jsonl has every step.")
       .at_least(1)
+      .unset_means("about fifty lines in all")
       .also_called({"log_interval", "logging_steps"});
   s.choice("progress", &RunSection::progress,
            {{"auto", ProgressStyle::automatic},
@@ -115,10 +115,6 @@ void describe_comm(config::Section<CommSection>& s) {
       .at_least(1)
       .at_most(86400)
       .also_called({"timeout", "timeout_s"});
-  s.key("recorder_entries", &CommSection::recorder_entries,
-        "Last collectives that each rank remembers for that report.")
-      .at_least(16)
-      .at_most(1 << 20);
 }
 
 }  // namespace colossal::train

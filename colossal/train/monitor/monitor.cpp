@@ -27,7 +27,8 @@ ProgressOptions progress_options(const RunConfig& config, const MonitorStart& st
           .tokens_per_step = tokens,
           .peak_flops = start.peak_flops,
           .flops_per_token = start.flops_per_step / static_cast<double>(tokens),
-          .style = config.run.progress};
+          .style = config.run.progress,
+          .lines_every = config.run.log_every.value_or(0)};
 }
 
 }  // namespace

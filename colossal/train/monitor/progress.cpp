@@ -126,7 +126,9 @@ std::string plain_line(const ProgressState& s) {
 }
 
 Progress::Progress(ProgressOptions options, Clock clock)
-    : options_(options), clock_(std::move(clock)), lines_every_(plain_interval(options.total_steps)) {
+    : options_(options),
+      clock_(std::move(clock)),
+      lines_every_(options.lines_every > 0 ? options.lines_every : plain_interval(options.total_steps)) {
   const char* term = std::getenv("TERM");
   const bool dumb = term != nullptr && std::string_view(term) == "dumb";
   bar_ = options_.style == ProgressStyle::bar ||

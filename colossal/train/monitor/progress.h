@@ -27,6 +27,7 @@ struct ProgressOptions {
   double peak_flops = 0;        // measured matmul peak of all ranks together, per second; 0: not shown
   double flops_per_token = 0;   // flops.h
   ProgressStyle style = ProgressStyle::automatic;
+  int64_t lines_every = 0;  // steps between plain lines; 0: about fifty lines in all
   int fd = 2;  // standard error: standard output stays free for what a command prints
 };
 
