@@ -13,6 +13,8 @@ function(colossal_layer name)
     return()
   endif()
   add_library(colossal_${name} OBJECT ${sources})
+  # Several files per compilation: reading torch's headers costs more than the files themselves.
+  set_target_properties(colossal_${name} PROPERTIES UNITY_BUILD ${COLOSSAL_UNITY} UNITY_BUILD_BATCH_SIZE 6)
   target_include_directories(colossal_${name} PUBLIC ${PROJECT_SOURCE_DIR})
   target_link_libraries(colossal_${name} PUBLIC colossal_options fmt::fmt-header-only nlohmann_json::nlohmann_json
                         PRIVATE ZLIB::ZLIB PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::ZSTD PkgConfig::XXHASH)
@@ -22,6 +24,10 @@ function(colossal_layer name)
   endif()
   if(name STREQUAL comm)   # the wheel has Gloo inside but not its headers
     target_include_directories(colossal_comm SYSTEM PRIVATE ${PROJECT_SOURCE_DIR}/colossal/comm/backends/gloo/shim)
+  endif()
+  if(name STREQUAL data)   # two files with a small class of the same name each, alone for the sake of plain names
+    set_source_files_properties(${PROJECT_SOURCE_DIR}/colossal/data/tokenizers/decoder.cpp
+                                PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   endif()
   set_property(GLOBAL APPEND PROPERTY COLOSSAL_LAYERS ${name})
 endfunction()

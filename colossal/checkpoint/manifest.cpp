@@ -8,7 +8,7 @@ namespace {
 
 constexpr const char* kFormat = "colossal-checkpoint";
 
-[[noreturn]] void damaged(const std::filesystem::path& path, const std::string& what) {
+[[noreturn]] void reject(const std::filesystem::path& path, const std::string& what) {
   throw IoError(
       fmt::format("{}: {}. The checkpoint is damaged or was not written by Colossal.", path.string(), what),
       ExitCode::checkpoint);
@@ -32,19 +32,19 @@ void check_pieces(const TensorEntry& entry, size_t num_files, const std::filesys
   int64_t covered = 0;
   for (const Piece& piece : entry.pieces) {
     if (piece.file < 0 || static_cast<size_t>(piece.file) >= num_files)
-      damaged(path, fmt::format("tensor {} names file {} of {}", entry.name, piece.file, num_files));
+      reject(path, fmt::format("tensor {} names file {} of {}", entry.name, piece.file, num_files));
     if (piece.slice.offset.size() != entry.shape.size() || piece.slice.size.size() != entry.shape.size())
-      damaged(path, fmt::format("tensor {} has a piece of another rank", entry.name));
+      reject(path, fmt::format("tensor {} has a piece of another rank", entry.name));
     for (size_t d = 0; d < entry.shape.size(); ++d) {
       const int64_t offset = piece.slice.offset[d];
       const int64_t size = piece.slice.size[d];
       if (offset < 0 || size < 0 || size > entry.shape[d] || offset > entry.shape[d] - size)
-        damaged(path, fmt::format("tensor {} has a piece outside its shape", entry.name));
+        reject(path, fmt::format("tensor {} has a piece outside its shape", entry.name));
     }
     covered += numel(piece.slice.size);
   }
   if (covered != numel(entry.shape)) {
-    damaged(path, fmt::format("the pieces of tensor {} hold {} of its {} elements", entry.name, covered,
+    reject(path, fmt::format("the pieces of tensor {} hold {} of its {} elements", entry.name, covered,
                               numel(entry.shape)));
   }
 }
@@ -102,10 +102,10 @@ std::string Manifest::dump() const {
 
 Manifest Manifest::parse(const std::string& text, const std::filesystem::path& path) {
   const Json json = Json::parse(text, nullptr, false);
-  if (json.is_discarded() || !json.is_object()) damaged(path, "is not a JSON object");
+  if (json.is_discarded() || !json.is_object()) reject(path, "is not a JSON object");
   Manifest manifest;
   try {
-    if (json.value("format", "") != kFormat) damaged(path, fmt::format("has no \"format\": \"{}\"", kFormat));
+    if (json.value("format", "") != kFormat) reject(path, fmt::format("has no \"format\": \"{}\"", kFormat));
     check_version(json.value("version", 0), path);
     manifest.step = json.at("step").get<int64_t>();
     manifest.world_size = json.at("world_size").get<int>();
@@ -117,11 +117,11 @@ Manifest Manifest::parse(const std::string& text, const std::filesystem::path& p
       manifest.files.push_back({file.at("name").get<std::string>(), file.at("bytes").get<int64_t>()});
     for (const Json& entry : json.at("tensors")) manifest.tensors.push_back(parse_tensor(entry));
   } catch (const nlohmann::json::exception& error) {
-    damaged(path, error.what());
+    reject(path, error.what());
   }
   for (const FileEntry& file : manifest.files) {
     if (file.name.empty() || file.name.find('/') != std::string::npos || file.name.front() == '.')
-      damaged(path, fmt::format("file name \"{}\" leaves the checkpoint folder", file.name));
+      reject(path, fmt::format("file name \"{}\" leaves the checkpoint folder", file.name));
   }
   for (const TensorEntry& entry : manifest.tensors) check_pieces(entry, manifest.files.size(), path);
   return manifest;

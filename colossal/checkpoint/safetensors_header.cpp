@@ -43,7 +43,7 @@ constexpr DtypeName kDtypes[] = {
 constexpr std::string_view kMetadataKey = "__metadata__";
 constexpr size_t kMaxDims = 64;  // what torch's iterators take
 
-[[noreturn]] void fail(const std::filesystem::path& path, const std::string& what) {
+[[noreturn]] void broken_header(const std::filesystem::path& path, const std::string& what) {
   throw IoError(fmt::format("{}: {}", path.string(), what), ExitCode::checkpoint);
 }
 
@@ -67,7 +67,7 @@ class HeaderEvents {
   bool end_array();
   template <class Exception>
   bool parse_error(size_t position, const std::string&, const Exception&) {
-    fail(path_, fmt::format("header is not valid JSON at byte {}", position));
+    broken_header(path_, fmt::format("header is not valid JSON at byte {}", position));
   }
 
  private:
@@ -75,14 +75,14 @@ class HeaderEvents {
 
   [[noreturn]] void unexpected(std::string_view what) const {
     if (place_ == Place::start || place_ == Place::root)
-      fail(path_, fmt::format("header holds {} where an object is due", what));
+      broken_header(path_, fmt::format("header holds {} where an object is due", what));
     if (place_ == Place::metadata) {
-      fail(path_, fmt::format("header: __metadata__ holds {}. Allowed: strings.", what));
+      broken_header(path_, fmt::format("header: __metadata__ holds {}. Allowed: strings.", what));
     }
     fail_tensor(fmt::format("{} holds {}", key_.empty() ? "entry" : key_, what));
   }
   [[noreturn]] void fail_tensor(const std::string& what) const {
-    fail(path_, fmt::format("tensor {}: {}", quoted_tensor_name(tensor_.name), what));
+    broken_header(path_, fmt::format("tensor {}: {}", quoted_tensor_name(tensor_.name), what));
   }
   void finish_tensor();
 
@@ -154,10 +154,10 @@ bool HeaderEvents::key(std::string& key) {
   if (place_ == Place::root) {
     const bool repeated =
         key == kMetadataKey ? std::exchange(has_metadata_, true) : !names_.insert(key).second;
-    if (repeated) fail(path_, fmt::format("tensor {}: named twice in the header", quoted_tensor_name(key)));
+    if (repeated) broken_header(path_, fmt::format("tensor {}: named twice in the header", quoted_tensor_name(key)));
   } else if (place_ == Place::metadata) {
     if (header_.metadata.contains(key)) {
-      fail(path_, fmt::format("header: __metadata__ names {} twice", quoted_tensor_name(key)));
+      broken_header(path_, fmt::format("header: __metadata__ names {} twice", quoted_tensor_name(key)));
     }
   } else {
     bool* seen = key == "dtype"          ? &has_dtype_
@@ -230,22 +230,22 @@ void check_cover(SafetensorsHeader& header, uint64_t data_bytes, const std::file
   for (const TensorInfo& tensor : header.tensors) {
     const std::string name = quoted_tensor_name(tensor.name);
     if (tensor.end > data_bytes) {
-      fail(path, fmt::format("tensor {}: ends at byte {} of {} data bytes: the file is truncated", name,
+      broken_header(path, fmt::format("tensor {}: ends at byte {} of {} data bytes: the file is truncated", name,
                              tensor.end, data_bytes));
     }
     if (tensor.begin < position) {
-      fail(path, fmt::format("tensor {}: overlaps {} by {} bytes", name, quoted_tensor_name(previous->name),
+      broken_header(path, fmt::format("tensor {}: overlaps {} by {} bytes", name, quoted_tensor_name(previous->name),
                              position - tensor.begin));
     }
     if (tensor.begin > position) {
-      fail(path,
+      broken_header(path,
            fmt::format("tensor {}: {} bytes before it belong to no tensor", name, tensor.begin - position));
     }
     position = tensor.end;
     previous = &tensor;
   }
   if (position != data_bytes)
-    fail(path, fmt::format("{} bytes after the last tensor belong to no tensor", data_bytes - position));
+    broken_header(path, fmt::format("{} bytes after the last tensor belong to no tensor", data_bytes - position));
 }
 
 }  // namespace
@@ -270,19 +270,19 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
                                            const std::filesystem::path& path) {
   uint64_t length = 0;
   if (file.size() < sizeof(length))
-    fail(path, fmt::format("{} bytes are too few for a safetensors file", file.size()));
+    broken_header(path, fmt::format("{} bytes are too few for a safetensors file", file.size()));
   std::memcpy(&length, file.data(), sizeof(length));
   if (length > kMaxHeaderBytes) {
-    fail(path, fmt::format("header of {} bytes. Allowed: at most {}. Is it a safetensors file?", length,
+    broken_header(path, fmt::format("header of {} bytes. Allowed: at most {}. Is it a safetensors file?", length,
                            kMaxHeaderBytes));
   }
   if (length > file.size() - sizeof(length)) {
-    fail(path, fmt::format("header of {} bytes in a file of {}: the file is truncated", length, file.size()));
+    broken_header(path, fmt::format("header of {} bytes in a file of {}: the file is truncated", length, file.size()));
   }
   SafetensorsHeader header;
   header.data_begin = sizeof(length) + length;
   const char* text = reinterpret_cast<const char*>(file.data()) + sizeof(length);
-  if (length == 0 || *text != '{') fail(path, "header does not start with \"{\"");
+  if (length == 0 || *text != '{') broken_header(path, "header does not start with \"{\"");
   HeaderEvents events(header, path);
   nlohmann::json::sax_parse(text, text + length, &events);
   check_cover(header, file.size() - header.data_begin, path);

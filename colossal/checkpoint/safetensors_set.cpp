@@ -11,24 +11,24 @@ namespace {
 constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
 
-[[noreturn]] void fail(const std::filesystem::path& path, const std::string& what) {
+[[noreturn]] void broken_set(const std::filesystem::path& path, const std::string& what) {
   throw IoError(fmt::format("{}: {}", path.string(), what), ExitCode::checkpoint);
 }
 
 // weight_map of the index: tensor -> file name, which must be a plain name beside the index.
 std::map<std::string, std::string> read_weight_map(const std::filesystem::path& index) {
   const Json json = Json::parse(read_file(index), nullptr, false);
-  if (json.is_discarded() || !json.is_object()) fail(index, "is not a JSON object");
+  if (json.is_discarded() || !json.is_object()) broken_set(index, "is not a JSON object");
   const auto found = json.find("weight_map");
-  if (found == json.end() || !found->is_object()) fail(index, "has no object weight_map");
+  if (found == json.end() || !found->is_object()) broken_set(index, "has no object weight_map");
   std::map<std::string, std::string> files;
   for (const auto& [name, file] : found->items()) {
     if (!file.is_string())
-      fail(index, fmt::format("tensor {}: its file is not a string", quoted_tensor_name(name)));
+      broken_set(index, fmt::format("tensor {}: its file is not a string", quoted_tensor_name(name)));
     const std::string text = file.get<std::string>();
     if (text.empty() || text == "." || text == ".." || text.find('/') != std::string::npos ||
         text.find('\0') != std::string::npos) {
-      fail(index, fmt::format("tensor {}: file {} is not the name of a file in this folder",
+      broken_set(index, fmt::format("tensor {}: file {} is not the name of a file in this folder",
                               quoted_tensor_name(name), quoted_tensor_name(text)));
     }
     files[name] = text;
@@ -47,12 +47,12 @@ SafetensorsSet::SafetensorsSet(const std::filesystem::path& path) : path_(path) 
   } else if (std::filesystem::exists(path / kSingleFile, ignored)) {
     readers_.push_back(std::make_unique<SafetensorsReader>(path / kSingleFile));
   } else {
-    fail(path, fmt::format("holds neither {} nor {}", kSingleFile, kIndexFile));
+    broken_set(path, fmt::format("holds neither {} nor {}", kSingleFile, kIndexFile));
   }
   for (const auto& reader : readers_) {
     for (const TensorInfo& tensor : reader->tensors()) {
       if (!files_.emplace(tensor.name, reader.get()).second) {
-        fail(reader->path(), fmt::format("tensor {}: also in {}", quoted_tensor_name(tensor.name),
+        broken_set(reader->path(), fmt::format("tensor {}: also in {}", quoted_tensor_name(tensor.name),
                                          files_.at(tensor.name)->path().filename().string()));
       }
       names_.push_back(tensor.name);
@@ -68,14 +68,14 @@ void SafetensorsSet::open_index(const std::filesystem::path& index) {
     const SafetensorsReader*& reader = by_file[file];
     if (!reader) reader = readers_.emplace_back(std::make_unique<SafetensorsReader>(path_ / file)).get();
     if (!reader->contains(name)) {
-      fail(reader->path(),
+      broken_set(reader->path(),
            fmt::format("tensor {}: is missing, {} says it is here", quoted_tensor_name(name), kIndexFile));
     }
   }
   for (const auto& reader : readers_) {
     for (const TensorInfo& tensor : reader->tensors()) {
       if (!files.contains(tensor.name)) {
-        fail(reader->path(),
+        broken_set(reader->path(),
              fmt::format("tensor {}: is not in {}", quoted_tensor_name(tensor.name), kIndexFile));
       }
     }
@@ -86,7 +86,7 @@ const SafetensorsReader& SafetensorsSet::file(const std::string& name) const {
   const auto found = files_.find(name);
   if (found != files_.end()) return *found->second;
   const auto near = did_you_mean(name, names_);
-  fail(path_, fmt::format("no tensor {} among {}.{}", quoted_tensor_name(name), names_.size(),
+  broken_set(path_, fmt::format("no tensor {} among {}.{}", quoted_tensor_name(name), names_.size(),
                           near ? fmt::format(" Did you mean {}?", quoted_tensor_name(*near)) : ""));
 }
 
@@ -114,7 +114,7 @@ SafetensorsSetWriter::SafetensorsSetWriter(const std::filesystem::path& folder,
     auto writer = std::make_unique<SafetensorsWriter>(folder / file, groups[i], options.metadata);
     for (const TensorInfo& tensor : groups[i]) {
       if (!files_.try_emplace(tensor.name, writer.get(), file).second) {
-        fail(folder / file, fmt::format("tensor {}: named twice", quoted_tensor_name(tensor.name)));
+        broken_set(folder / file, fmt::format("tensor {}: named twice", quoted_tensor_name(tensor.name)));
       }
     }
     writers_.push_back(std::move(writer));
@@ -123,7 +123,7 @@ SafetensorsSetWriter::SafetensorsSetWriter(const std::filesystem::path& folder,
 
 SafetensorsWriter& SafetensorsSetWriter::file(const std::string& name) const {
   const auto found = files_.find(name);
-  if (found == files_.end()) fail(folder_, fmt::format("tensor {}: not declared", quoted_tensor_name(name)));
+  if (found == files_.end()) broken_set(folder_, fmt::format("tensor {}: not declared", quoted_tensor_name(name)));
   return *found->second.first;
 }
 

@@ -87,7 +87,7 @@ Store make_store(c10::intrusive_ptr<c10d::Store> base, const std::string& prefix
 }
 
 // The first line of what c10d has to say; the rest is a C++ backtrace.
-std::string first_line(const std::exception& error) {
+std::string first_line_of(const std::exception& error) {
   const std::string text = error.what();
   return text.substr(0, text.find('\n'));
 }
@@ -99,7 +99,7 @@ auto translate(const char* what, const std::string& key, Call&& call) {
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw CommError(fmt::format("store: {} \"{}\" failed: {}", what, key, first_line(error)));
+    throw CommError(fmt::format("store: {} \"{}\" failed: {}", what, key, first_line_of(error)));
   }
 }
 
@@ -120,7 +120,7 @@ Store Store::tcp(const Tcp& options) {
     return make_store(c10::make_intrusive<c10d::TCPStore>(options.host, tcp), "",
                       std::make_shared<AbortFlag>());
   } catch (const std::exception& error) {
-    const std::string cause = first_line(error);
+    const std::string cause = first_line_of(error);
     if (options.serve && cause.find("EADDRINUSE") != std::string::npos) {
       throw CommError(
           fmt::format("rendezvous: port {} is in use on this host. Choose another port (MASTER_PORT), or "
@@ -149,7 +149,7 @@ std::string Store::get(const std::string& key, milliseconds timeout) const {
       throw;
     } catch (const std::exception& error) {
       throw CommError(fmt::format("store: no rank has set \"{}\" within {:.1f} s: {}", key,
-                                  timeout.count() / 1e3, first_line(error)));
+                                  timeout.count() / 1e3, first_line_of(error)));
     }
     const Bytes value = state_->base->get(state_->prefix + key);
     return std::string(value.begin(), value.end());

@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kRows = 0, kColumns = 1, kVector = 2, kMomentum = 3;
 
-std::vector<SlotSpec> slots(bool momentum) {
+std::vector<SlotSpec> factored_slots(bool momentum) {
   std::vector<SlotSpec> specs{{"exp_avg_sq_row", SlotSpec::Form::rows},
                               {"exp_avg_sq_col", SlotSpec::Form::columns},
                               {"exp_avg_sq", SlotSpec::Form::vector}};
@@ -21,7 +21,7 @@ std::vector<SlotSpec> slots(bool momentum) {
 }  // namespace
 
 Adafactor::Adafactor(const OptimizerOptions& options, std::vector<nn::Parameter> parameters, comm::Mesh mesh)
-    : SlotOptimizer(std::move(parameters), std::move(mesh), slots(options.momentum > 0)), options_(options) {}
+    : SlotOptimizer(std::move(parameters), std::move(mesh), factored_slots(options.momentum > 0)), options_(options) {}
 
 at::Tensor Adafactor::mean_along(const at::Tensor& x, const tensor::Layout& layout, size_t dim) const {
   at::Tensor sum = x.sum(static_cast<int64_t>(dim));

@@ -12,11 +12,11 @@
 #include "colossal/data/open_data.h"
 #include "colossal/data/text_source.h"
 #include "colossal/data/tokenize_command.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/scratch.h"
 
 using namespace colossal;
 using namespace colossal::data;
-using colossal::testing::TempFolder;
+using colossal::testing::ScratchFolder;
 
 namespace {
 
@@ -46,7 +46,7 @@ std::string zstd(const std::string& text) {
 
 // The message, with the folder of the test taken away.
 template <typename F>
-std::string message_of(const TempFolder& folder, F&& f) {
+std::string message_of(const ScratchFolder& folder, F&& f) {
   std::string message = "no error";
   try {
     f();
@@ -81,7 +81,7 @@ const std::string kLines =
 }  // namespace
 
 TEST_CASE("every text format gives the same documents, packed or not") {
-  const TempFolder folder;
+  const ScratchFolder folder;
   const std::vector<std::string> expected = {"one", "two\n", "thrée"};
   write(folder / "a.jsonl", kLines);
   write(folder / "b.jsonl.gz", gzip(kLines));
@@ -93,7 +93,7 @@ TEST_CASE("every text format gives the same documents, packed or not") {
 }
 
 TEST_CASE("a long text comes in parts that are the text") {
-  const TempFolder folder;
+  const ScratchFolder folder;
   std::string text;
   for (int i = 0; text.size() < (size_t{70} << 20); ++i)
     text += fmt::format("line {}\n\n  indented {}\n", i, i * i);
@@ -110,7 +110,7 @@ TEST_CASE("a long text comes in parts that are the text") {
 }
 
 TEST_CASE("wrong text files name file and line") {
-  const TempFolder folder;
+  const ScratchFolder folder;
   const auto error = [&](const std::string& name, const std::string& content) {
     write(folder / name, content);
     return message_of(folder, [&] { documents(folder / name); });
@@ -143,7 +143,7 @@ TEST_CASE("wrong text files name file and line") {
 }
 
 TEST_CASE("sources: files, folders, patterns, token files") {
-  const TempFolder folder;
+  const ScratchFolder folder;
   std::filesystem::create_directories(folder / "sub/deep");
   for (const char* name :
        {"sub/b.txt", "sub/a.jsonl.zst", "sub/deep/c.md", "sub/skip.png", "x1.txt", "x2.txt"})
@@ -165,7 +165,7 @@ TEST_CASE("sources: files, folders, patterns, token files") {
 }
 
 TEST_CASE("token files come back, in 16 and in 32 bits, with Megatron's bytes") {
-  const TempFolder folder;
+  const ScratchFolder folder;
   for (int64_t vocab : {65'499, 65'500}) {
     TokenFileWriter writer(folder / "t", vocab);
     writer.add(std::vector<int32_t>{1, 2, 65'000});
@@ -208,7 +208,7 @@ TEST_CASE("token files come back, in 16 and in 32 bits, with Megatron's bytes") 
 }
 
 TEST_CASE("damaged token files name file and fact") {
-  const TempFolder folder;
+  const ScratchFolder folder;
   TokenFileWriter writer(folder / "t", 100);
   for (int i = 0; i < 3; ++i) {
     writer.add(std::vector<int32_t>{1, 2});
@@ -251,7 +251,7 @@ TEST_CASE("damaged token files name file and fact") {
 }
 
 TEST_CASE("tokenising is cached, keyed by what it was made from, and leaves nothing half-done") {
-  const TempFolder folder;
+  const ScratchFolder folder;
   write(folder / "a.jsonl", kLines);
   write(folder / "b.txt", "b");
   const auto tokenizer = Tokenizer::load("bytes");
@@ -283,7 +283,7 @@ TEST_CASE("tokenising is cached, keyed by what it was made from, and leaves noth
 }
 
 TEST_CASE("the ids do not depend on the number of threads") {
-  const TempFolder folder;
+  const ScratchFolder folder;
   std::string lines;
   for (int i = 0; i < 500; ++i)
     lines += nlohmann::json{{"text", std::string(i % 90, 'a') + fmt::format(" the {}", i)}}.dump() + "\n";
@@ -296,7 +296,7 @@ TEST_CASE("the ids do not depend on the number of threads") {
 }
 
 TEST_CASE("sequences are packed from the stream, every token a label once, validation kept apart") {
-  const TempFolder folder;
+  const ScratchFolder folder;
   write(folder / "a.txt", "abcdefghij");
   write(folder / "b.txt", "klmnopqrst");
   DataOptions options{.train = {(folder / "a.txt").string(), (folder / "b.txt").string()},
@@ -326,7 +326,7 @@ TEST_CASE("sequences are packed from the stream, every token a label once, valid
 }
 
 TEST_CASE("wrong requests for data") {
-  const TempFolder folder;
+  const ScratchFolder folder;
   write(folder / "a.txt", "abc");
   DataOptions options{
       .train = {(folder / "a.txt").string()}, .sequence_length = 4, .tokenize = {.cache = folder / "cache"}};
@@ -355,7 +355,7 @@ TEST_CASE("wrong requests for data") {
 }
 
 TEST_CASE("colossal tokenize --output") {
-  const TempFolder folder;
+  const ScratchFolder folder;
   write(folder / "a.txt", "abc");
   write(folder / "b.jsonl.gz", gzip(kLines));
   std::ostringstream out;

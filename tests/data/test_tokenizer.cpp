@@ -12,7 +12,7 @@
 #include "colossal/data/tokenizers/regex.h"
 #include "colossal/data/tokenizers/unicode.h"
 #include "colossal/data/tokenizers/utf8.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/scratch.h"
 
 using namespace colossal;
 using namespace colossal::data;
@@ -35,7 +35,7 @@ std::string oracle(const std::string& kind) {
 
 // The error of a tokenizer.json, with its folder taken away.
 std::string error_of(const std::string& content) {
-  const colossal::testing::TempFolder folder;
+  const colossal::testing::ScratchFolder folder;
   const auto file = folder.path() / "t.json";
   std::ofstream(file) << content;
   std::string message = message_of([&] { Tokenizer::load(file.string()); });
@@ -84,7 +84,7 @@ TEST_CASE("vocabulary, special tokens and fingerprints") {
 }
 
 TEST_CASE("the end of text comes from tokenizer_config.json when there is one") {
-  const colossal::testing::TempFolder folder;
+  const colossal::testing::ScratchFolder folder;
   std::filesystem::copy_file(oracle("llama3-bytelevel") + "/tokenizer.json",
                              folder.path() / "tokenizer.json");
   std::ofstream(folder.path() / "tokenizer_config.json") << R"({"eos_token": {"content": "<|eot_id|>"}})";
@@ -215,7 +215,7 @@ TEST_CASE("damaged and unsupported files name the place") {
 }
 
 TEST_CASE("every truncation of a tokenizer.json is an error, never a crash") {
-  const colossal::testing::TempFolder folder;
+  const colossal::testing::ScratchFolder folder;
   std::ifstream in(oracle("bert-wordpiece") + "/tokenizer.json");
   const std::string whole((std::istreambuf_iterator<char>(in)), {});
   for (size_t size = 0; size < whole.size(); size += whole.size() / 40)

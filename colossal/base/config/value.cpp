@@ -8,7 +8,7 @@
 namespace colossal::config {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     switch (c) {
@@ -40,7 +40,7 @@ struct TomlText {
   std::string operator()(bool value) const { return value ? "true" : "false"; }
   std::string operator()(int64_t value) const { return fmt::format("{}", value); }
   std::string operator()(double value) const { return number(value); }
-  std::string operator()(const std::string& value) const { return quoted(value); }
+  std::string operator()(const std::string& value) const { return in_quotes(value); }
   std::string operator()(const List& list) const {
     std::string text = "[";
     for (size_t i = 0; i < list.size(); ++i) text += (i > 0 ? ", " : "") + toml_text(list[i]);

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "colossal/base/error.h"
+#include "colossal/base/file.h"
+#include "colossal/checkpoint/directory.h"
+#include "colossal/checkpoint/store.h"
+#include "colossal/comm/run_ranks.h"
+#include "colossal/tensor/redistribute.h"
+#include "tests/support/scratch.h"
+
+using namespace colossal;
+using checkpoint::NamedTensor;
+using comm::Mesh;
+using comm::MeshShape;
+using tensor::Layout;
+namespace fs = std::filesystem;
+
+namespace {
+
+at::Tensor logical(int64_t seed, at::IntArrayRef shape) {
+  int64_t n = 1;
+  for (int64_t size : shape) n *= size;
+  return (at::arange(n, at::kDouble) * 0.37 + static_cast<double>(seed)).sin().view(shape);
+}
+
+// Two tensors, laid out as a mesh of `axes` suggests: the first sharded over "tensor" along `dim`, the second replicated.
+std::vector<NamedTensor> tensors_on(const Mesh& mesh, int64_t dim, double factor) {
+  std::vector<comm::Axes> dims(2);
+  if (mesh.has("tensor")) dims[dim] = {"tensor"};
+  const Layout w({8, 12}, mesh.shape(), dims);
+  const Layout b = Layout::replicated({5}, mesh.shape());
+  return {{"model.w", (tensor::local_piece(logical(1, {8, 12}), w, mesh.rank()) * factor).contiguous(), w},
+          {"model.b", (logical(2, {5}) * factor).contiguous(), b}};
+}
+
+fs::path save_on(const fs::path& folder, std::vector<comm::Axis> axes, int64_t dim, int64_t step = 1,
+                 double factor = 1, int64_t keep = 0) {
+  const MeshShape shape(std::move(axes));
+  fs::path saved;
+  comm::run_ranks(shape.size(), [&](std::shared_ptr<comm::World> world) {
+    const Mesh mesh(world, shape);
+    const fs::path path = checkpoint::save({.folder = folder,
+                                            .step = step,
+                                            .tensors = tensors_on(mesh, dim, factor),
+                                            .state = {{"seed", 7}},
+                                            .keep = keep},
+                                           mesh.all());
+    if (mesh.rank() == 0) saved = path;
+  });
+  return saved;
+}
+
+std::string error_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+void overwrite(const fs::path& path, int64_t offset, char flip) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(offset);
+  const char old = static_cast<char>(file.get());
+  file.seekp(offset);
+  file.put(static_cast<char>(old ^ flip));
+}
+
+}  // namespace
+
+TEST_CASE("what any mesh saved, any other mesh reads, bit for bit") {
+  struct Case {
+    std::vector<comm::Axis> axes;
+    int64_t dim;
+  };
+  const std::vector<Case> cases = {{{}, 0},
+                                   {{{"data", 2}}, 0},
+                                   {{{"tensor", 2}}, 0},
+                                   {{{"tensor", 4}}, 1},
+                                   {{{"data", 2}, {"tensor", 2}}, 1}};
+  for (const Case& from : cases) {
+    testing::ScratchFolder scratch;
+    const fs::path saved = save_on(scratch.path(), from.axes, from.dim);
+    const checkpoint::Checkpoint opened(saved);
+    CHECK(opened.manifest().state.at("seed") == 7);
+    opened.verify();
+    for (const Case& to : cases) {
+      const MeshShape shape(to.axes);
+      for (int rank = 0; rank < shape.size(); ++rank) {
+        std::vector<comm::Axes> dims(2);
+        if (shape.has("tensor")) dims[to.dim] = {"tensor"};
+        const Layout w({8, 12}, shape, dims);
+        CHECK(at::equal(opened.read("model.w", w, rank), tensor::local_piece(logical(1, {8, 12}), w, rank)));
+      }
+    }
+    CHECK(at::equal(opened.read("model.b", Layout::replicated({5}, MeshShape()), 0), logical(2, {5})));
+  }
+}
+
+TEST_CASE("replicas share the writing") {
+  testing::ScratchFolder scratch;
+  const fs::path saved = save_on(scratch.path(), {{"data", 2}}, 0);
+  CHECK(fs::exists(saved / "rank-00000.safetensors"));
+  CHECK(fs::exists(saved / "rank-00001.safetensors"));
+}
+
+TEST_CASE("keep removes the oldest complete ones only") {
+  testing::ScratchFolder scratch;
+  for (int64_t step = 1; step <= 4; ++step) save_on(scratch.path(), {}, 0, step, 1.0, 2);
+  const auto found = checkpoint::list(scratch.path());
+  REQUIRE(found.size() == 2);
+  CHECK(found[0].step == 3);
+  CHECK(found[1].step == 4);
+  // A damaged newest one does not count: the good one stays.
+  fs::remove(found[1].folder / "manifest.json");
+  save_on(scratch.path(), {}, 0, 2, 1.0, 1);
+  CHECK(fs::exists(scratch / "step-00000003"));
+}
+
+TEST_CASE("damage is named and the newest good checkpoint is chosen") {
+  testing::ScratchFolder scratch;
+  save_on(scratch.path(), {}, 0, 1);
+  const fs::path newest = save_on(scratch.path(), {}, 0, 2, 3.0);
+  const fs::path data = newest / "rank-00000.safetensors";
+  const auto bytes = static_cast<int64_t>(fs::file_size(data));
+
+  overwrite(data, bytes - 3, 0x10);
+  const std::string error = error_of([&] { checkpoint::Checkpoint(newest).verify(); });
+  CHECK(error == data.string() +
+                     ": tensor model.b does not match its hash: its bytes have changed since they were "
+                     "written. Use an older "
+                     "checkpoint (`colossal checkpoint list`).");
+  const auto chosen = checkpoint::newest_good(scratch.path(), comm::Group());
+  CHECK(chosen.folder == scratch / "step-00000001");
+  REQUIRE(chosen.skipped.size() == 1);
+  CHECK(chosen.skipped[0] == error);
+}
+
+TEST_CASE("truncated, missing and foreign files give an error, never a crash") {
+  for (const double part : {0.0, 0.5, 1.0}) {
+    testing::ScratchFolder scratch;
+    const fs::path saved = save_on(scratch.path(), {}, 0);
+    for (const char* name : {"rank-00000.safetensors", "manifest.json"}) {
+      const std::string whole = read_file(saved / name);
+      // 1.0: all but the last two bytes (a manifest ends with a brace and a line feed)
+      write_file_durably(saved / name,
+                         whole.substr(0, static_cast<size_t>(static_cast<double>(whole.size() - 2) * part)));
+      CHECK(error_of([&] { checkpoint::Checkpoint(saved).verify(); }).find((saved / name).string()) == 0);
+      write_file_durably(saved / name, whole);
+    }
+    checkpoint::Checkpoint(saved).verify();
+    fs::remove(saved / "rank-00000.safetensors");
+    CHECK(error_of([&] { checkpoint::Checkpoint opened(saved); }) ==
+          (saved / "rank-00000.safetensors").string() +
+              ": is missing. Use an older checkpoint (`colossal checkpoint list`).");
+    write_file_durably(saved / "manifest.json", "{\"format\": \"other\"}");
+    CHECK(error_of([&] { checkpoint::Checkpoint opened(saved); }) ==
+          (saved / "manifest.json").string() +
+              ": has no \"format\": \"colossal-checkpoint\". The checkpoint is damaged or was not written by "
+              "Colossal.");
+  }
+}
+
+TEST_CASE("every flipped bit of the manifest is an error or harmless, never a crash") {
+  testing::ScratchFolder scratch;
+  const fs::path saved = save_on(scratch.path(), {{"tensor", 2}}, 0);
+  const std::string whole = read_file(saved / "manifest.json");
+  for (size_t i = 0; i < whole.size(); i += 3) {
+    std::string flipped = whole;
+    flipped[i] = static_cast<char>(flipped[i] ^ (1 << (i % 7)));
+    std::ofstream(saved / "manifest.json", std::ios::binary) << flipped;
+    error_of([&] { checkpoint::Checkpoint(saved).verify(); });
+  }
+}
+
+TEST_CASE("a process killed before any operation of a save leaves the previous checkpoint") {
+  testing::ScratchFolder scratch;
+  save_on(scratch.path(), {}, 0, 1);
+  // The last operation is reached when the child no longer dies.
+  int killed = 0;
+  for (int at = 0;; ++at) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      int count = 0;
+      checkpoint::save({.folder = scratch.path(),
+                        .step = 2,
+                        .tensors = tensors_on(Mesh(), 0, 2.0),
+                        .state = {},
+                        .keep = 1,
+                        .before_operation =
+                            [&](const std::string&) {
+                              if (count++ == at) ::kill(::getpid(), SIGKILL);
+                            }},
+                       comm::Group());
+      ::_exit(0);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    const auto chosen = checkpoint::newest_good(scratch.path(), comm::Group());
+    REQUIRE(chosen.folder.has_value());
+    checkpoint::Checkpoint(*chosen.folder).verify();
+    if (WIFEXITED(status)) break;
+    ++killed;
+  }
+  CHECK(killed >= 7);
+  CHECK(checkpoint::list(scratch.path()).size() == 1);
+}
+
+TEST_CASE("a failing disk on one rank is every rank's error") {
+  testing::ScratchFolder scratch;
+  std::vector<std::string> errors(2);
+  comm::run_ranks(2, [&](std::shared_ptr<comm::World> world) {
+    const Mesh mesh(world, MeshShape({{"data", 2}}));
+    errors[mesh.rank()] = error_of([&] {
+      checkpoint::save({.folder = scratch.path(),
+                        .step = 1,
+                        .tensors = tensors_on(mesh, 0, 1.0),
+                        .state = {},
+                        .before_operation =
+                            [&](const std::string& what) {
+                              if (mesh.rank() == 1 && what == "close file")
+                                throw IoError("disk: Input/output error");
+                            }},
+                       mesh.all());
+    });
+  });
+  CHECK(errors[0] == "saving a checkpoint failed on rank 1: disk: Input/output error");
+  CHECK(errors[1] == errors[0]);
+  CHECK(checkpoint::list(scratch.path()).empty());
+}
+
+TEST_CASE("two runs cannot share a folder") {
+  testing::ScratchFolder scratch;
+  const checkpoint::FolderLock lock(scratch / "checkpoints");
+  CHECK(error_of([&] { checkpoint::FolderLock second(scratch / "checkpoints"); }) ==
+        (scratch / "checkpoints").string() + ": another run (process " + std::to_string(::getpid()) +
+            ") is using this folder. Wait for it, or set another run.output.");
+}
+
+TEST_CASE("a tensor of another shape or a missing one is explained") {
+  testing::ScratchFolder scratch;
+  const fs::path saved = save_on(scratch.path(), {}, 0);
+  const checkpoint::Checkpoint opened(saved);
+  CHECK(error_of([&] {
+          opened.read("model.w", Layout::replicated({8, 13}, MeshShape()), 0);
+        }) == saved.string() +
+                  ": tensor model.w has shape [8, 12], this model has [8, 13]. The model of the run file and "
+                  "that of the "
+                  "checkpoint differ.");
+  CHECK(error_of([&] {
+          opened.read("model.c", Layout::replicated({8, 13}, MeshShape()), 0);
+        }) == (saved / "manifest.json").string() +
+                  ": holds no tensor model.c. Use an older checkpoint (`colossal checkpoint list`).");
+}
