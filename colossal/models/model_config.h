@@ -27,7 +27,7 @@ struct Rope {
 enum class Activation { gelu_tanh, gelu_erf };
 
 struct ModelConfig {
-  std::string family = "gpt";
+  std::string family = "gpt2";
   int64_t num_layers = 0;
   int64_t hidden_size = 0;
   int64_t num_heads = 0;

@@ -49,7 +49,7 @@ TEST_CASE("counting holds for odd sizes, untied and grouped") {
                 .num_heads = 3,
                 .num_kv_heads = 1,
                 .vocab_size = 41};
-  for (const char* family : {"gpt", "llama", "qwen2"}) {
+  for (const char* family : {"gpt2", "llama", "qwen2"}) {
     for (const bool tied : {false, true}) {
       c.family = family;
       c.tie_embeddings = tied;
@@ -66,7 +66,7 @@ TEST_CASE("flops per token: 6 per matmul weight and 12 L h s") {
 }
 
 TEST_CASE("weights start as GPT-2's: 0.02, residual projections smaller by sqrt(2 L), biases 0, norms 1") {
-  ModelConfig c{.family = "gpt", .num_layers = 8, .hidden_size = 64, .num_heads = 4, .vocab_size = 96};
+  ModelConfig c{.family = "gpt2", .num_layers = 8, .hidden_size = 64, .num_heads = 4, .vocab_size = 96};
   nn::DenseFactory make(comm::Mesh(), std::make_shared<nn::StepState>());
   const auto model = build(c, make);
   const auto parameters = nn::parameters(*model, comm::Mesh());
@@ -122,13 +122,13 @@ TEST_CASE("what a model cannot be is said in full") {
       ConfigError);
   CHECK_THROWS_WITH_AS(
       complete({.family = "lama"}),
-      "model.family = \"lama\" is unknown. Allowed: gpt, llama, qwen2. Did you mean \"llama\"?", ConfigError);
+      "model.family = \"lama\" is unknown. Allowed: gpt2, llama, qwen2. Did you mean \"llama\"?", ConfigError);
   CHECK_THROWS_WITH_AS(
-      complete({.family = "gpt", .num_layers = 2, .hidden_size = 64, .num_heads = 5, .vocab_size = 9}),
+      complete({.family = "gpt2", .num_layers = 2, .hidden_size = 64, .num_heads = 5, .vocab_size = 9}),
       "model.num_heads = 5 does not divide model.hidden_size = 64. Nearest hidden sizes: 60, 65.",
       ConfigError);
   CHECK_THROWS_WITH_AS(
-      complete({.family = "gpt", .num_layers = 0, .hidden_size = 64, .num_heads = 4}),
+      complete({.family = "gpt2", .num_layers = 0, .hidden_size = 64, .num_heads = 4}),
       "model.num_layers = 0. Allowed: at least 1.\nmodel.vocab_size = 0. Allowed: at least 1.", ConfigError);
   CHECK_THROWS_WITH_AS(complete({.family = "llama",
                                  .num_layers = 1,

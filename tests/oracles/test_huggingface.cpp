@@ -139,7 +139,7 @@ TEST_CASE("both spellings of config.json say the same") {
 
 TEST_CASE("a model of our own becomes a folder and comes back") {
   ScratchFolder temp;
-  for (const char* family : {"gpt", "llama", "qwen2"}) {
+  for (const char* family : {"gpt2", "llama", "qwen2"}) {
     models::ModelConfig config{.family = family,
                                .num_layers = 2,
                                .hidden_size = 24,

@@ -48,7 +48,7 @@ ForeignWeights foreign_weights(const ModelConfig& c) {
 ModelConfig from_foreign(const Json& json, const std::string& where) {
   ForeignConfig read(json, where);
   ModelConfig c;
-  c.family = "gpt";
+  c.family = "gpt2";
   c.num_layers = read.integer("n_layer");
   c.hidden_size = read.integer("n_embd");
   c.num_heads = read.integer("n_head");

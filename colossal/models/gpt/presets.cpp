@@ -7,7 +7,7 @@ namespace {
 
 Preset gpt2(const char* name, int64_t layers, int64_t hidden, int64_t heads) {
   ModelConfig c;
-  c.family = "gpt";
+  c.family = "gpt2";
   c.num_layers = layers;
   c.hidden_size = hidden;
   c.num_heads = heads;
@@ -46,7 +46,7 @@ ParameterCount count(const ModelConfig& c) {
 }  // namespace gpt
 
 Family gpt_family() {
-  return {.name = "gpt",
+  return {.name = "gpt2",
           .summary = "GPT-2: learned positions, layer norm, GELU",
           .foreign_type = "gpt2",
           .rotary = false,

@@ -67,7 +67,9 @@ struct NormForward {
     A square = simd::horizontal_sum(squares);
     for (int64_t i = whole; i < h; ++i)
       square += (static_cast<A>(x[i]) - mean) * (static_cast<A>(x[i]) - mean);
-    const A rstd = A{1} / std::sqrt(square / static_cast<A>(h) + a.eps);
+    // In fp64 and rounded once: every element of the row carries the error of this one number.
+    const A rstd = static_cast<A>(
+        1.0 / std::sqrt(static_cast<double>(square) / static_cast<double>(h) + static_cast<double>(a.eps)));
     a.rstd[r] = rstd;
     for (int64_t i = 0; i < whole; i += kLanes) {
       auto v = (simd::load(x + i) - mean) * rstd * simd::load(a.weight + i);
