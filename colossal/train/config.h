@@ -30,7 +30,7 @@ struct RunSection {
   std::string output;  // filled: runs/<name>
   int64_t seed = 1;
   std::string device = "auto";
-  int64_t threads = 0;  // of each rank; 0: the cores of the host shared evenly
+  int64_t threads = 0;               // of each rank; 0: the cores of the host shared evenly
   std::optional<int64_t> log_every;  // unset: about fifty plain lines per run
   ProgressStyle progress = ProgressStyle::automatic;
   bool tensorboard = true;
@@ -104,7 +104,7 @@ struct OptimizerSection {
   std::string name = "adamw";
   double learning_rate = 3e-4;
   std::optional<double> weight_decay;  // filled per optimizer
-  std::optional<double> beta1;  // filled: 0.9, for adafactor 0
+  std::optional<double> beta1;         // filled: 0.9, for adafactor 0
   double beta2 = 0.95;
   std::optional<double> eps;  // filled per optimizer
   bool amsgrad = false;

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/train/build.h"
+
+#include "colossal/base/error.h"
+#include "colossal/base/text.h"
+#include "colossal/checkpoint/huggingface.h"
+#include "colossal/comm/collectives.h"
+#include "colossal/models/family.h"
+#include "colossal/nn/dense_factory.h"
+#include "colossal/nn/parameter.h"
+#include "colossal/train/config/components.h"
+
+namespace colossal::train {
+
+Json model_json(const models::ModelConfig& config) {
+  return {{"family", config.family}, {"config", models::family(config.family).to_foreign(config)}};
+}
+
+models::ModelConfig model_config_from(const Json& json) {
+  return models::family(json.at("family").get<std::string>())
+      .from_foreign(json.at("config"), "manifest.json: state.model.config");
+}
+
+at::Device device_of(const RunConfig& config) {
+  const bool cuda = config.run.device == "cuda" || (config.run.device == "auto" && at::hasCUDA());
+  return cuda ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+}
+
+std::string model_summary(const models::ModelConfig& config) {
+  return fmt::format("{} {} x {}, {} heads, vocabulary {}: {} parameters", config.family, config.num_layers,
+                     config.hidden_size, config.num_heads, config.vocab_size,
+                     human_count(static_cast<double>(models::count_parameters(config).total)));
+}
+
+data::Datasets open_datasets(const RunConfig& config, const Context& context) {
+  const data::DataOptions options = data_options(config);
+  if (context.speaks()) data::prepare_data(options);
+  comm::barrier(context.mesh.all());
+  return data::open_data(options);
+}
+
+std::shared_ptr<models::LanguageModel> build_model(const RunConfig& config, const Context& context,
+                                                   int64_t vocab_size) {
+  auto state = std::make_shared<nn::StepState>();
+  state->seed = static_cast<uint64_t>(config.run.seed);
+  state->global_rows = config.train.global_batch_size;
+  nn::DenseFactory make(context.mesh, state,
+                        {.compute = scalar_type(config.train.precision), .device = context.device()});
+  if (config.model.load) {
+    const checkpoint::HuggingFaceFolder folder(*config.model.load);
+    models::ModelConfig loaded = folder.config();
+    loaded.dropout = config.model.dropout;
+    loaded.attention_dropout = config.model.attention_dropout;
+    auto model = models::build(loaded, make);
+    folder.load(nn::parameters(*model, context.mesh), context.rank());
+    return model;
+  }
+  auto model = models::build(model_config(config.model, vocab_size), make);
+  nn::initialize(nn::parameters(*model, context.mesh), state->seed, context.rank());
+  return model;
+}
+
+Engine build_engine(const RunConfig& config, const Context& context,
+                    const std::shared_ptr<models::LanguageModel>& model) {
+  std::vector<nn::Parameter> parameters = nn::parameters(*model, context.mesh);
+  EngineOptions options{.accumulation = config.accumulation_steps(),
+                        .loss_scope = LossScope::global_sum,
+                        .clip_norm = config.train.clip_norm,
+                        .on_nonfinite = config.train.on_nonfinite == OnNonfinite::skip
+                                            ? NonfinitePolicy::skip
+                                            : NonfinitePolicy::stop,
+                        .schedule = schedule_options(config),
+                        .bucket_bytes = static_cast<int64_t>(config.parallel.bucket_mb * (1 << 20)),
+                        .overlap = config.parallel.overlap,
+                        .state = &model->state()};
+  if (config.train.precision == Precision::fp16) options.loss_scale = loss_scale_options(config.train);
+  return Engine(
+      context, model,
+      optim::make_optimizer(optimizer_options(config.optimizer), std::move(parameters), context.mesh),
+      std::move(options));
+}
+
+data::Loader build_loader(const RunConfig& config, const Context& context,
+                          std::shared_ptr<const data::Dataset> dataset) {
+  return data::Loader(std::move(dataset),
+                      {.split = {.global_batch_size = config.train.global_batch_size,
+                                 .microbatch_size = config.train.microbatch_size.value(),
+                                 .data_rank = context.data_index(),
+                                 .data_size = context.data_size()},
+                       .seed = static_cast<uint64_t>(config.run.seed),
+                       .shuffle = config.data.shuffle ? data::Shuffle::yes : data::Shuffle::no,
+                       .prefetch = config.data.prefetch});
+}
+
+}  // namespace colossal::train

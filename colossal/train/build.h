@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the sections of a run file to the objects that they describe.
+//
+//   data::Datasets data = open_datasets(config, context);
+//   auto model = build_model(config, context, data.tokenizer->vocab_size());
+//   Engine engine = build_engine(config, context, model);
+//
+// All functions are collective. Thread safety: one rank, one thread.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "colossal/base/json.h"
+#include "colossal/data/loader.h"
+#include "colossal/data/open_data.h"
+#include "colossal/models/language_model.h"
+#include "colossal/train/config.h"
+#include "colossal/train/engine.h"
+
+namespace colossal::train {
+
+// Tokenises on rank 0 what is not cached yet; the others wait and map the same files.
+data::Datasets open_datasets(const RunConfig& config, const Context& context);
+
+// The model with its initial weights: drawn from run.seed, or loaded from model.load. `vocab_size` counts where the run file leaves it open.
+std::shared_ptr<models::LanguageModel> build_model(const RunConfig& config, const Context& context,
+                                                   int64_t vocab_size);
+
+Engine build_engine(const RunConfig& config, const Context& context,
+                    const std::shared_ptr<models::LanguageModel>& model);
+
+data::Loader build_loader(const RunConfig& config, const Context& context,
+                          std::shared_ptr<const data::Dataset> dataset);
+
+// The architecture as a checkpoint's manifest keeps it: the family and its config.json.
+Json model_json(const models::ModelConfig& config);
+models::ModelConfig model_config_from(const Json& json);
+
+at::Device device_of(const RunConfig& config);
+// "gpt2 6 x 384, 6 heads, vocabulary 257: 10.8M parameters"
+std::string model_summary(const models::ModelConfig& config);
+
+}  // namespace colossal::train

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/train/doctor.h"
+
+#include <ATen/Parallel.h>
+#include <link.h>
+#include <torch/version.h>
+
+#include <fstream>
+#include <set>
+#include <thread>
+
+#include "colossal/base/text.h"
+#include "colossal/base/version.h"
+#include "colossal/tensor/matmul_peak.h"
+#include "colossal/tensor/matmul_tuner.h"
+
+namespace colossal::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::string processor() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with("model name")) return std::string(trim(line.substr(line.find(':') + 1)));
+  }
+  return "unknown";
+}
+
+int64_t memory_kib(const std::string& key) {
+  std::ifstream in("/proc/meminfo");
+  for (std::string name; in >> name;) {
+    int64_t value = 0;
+    in >> value;
+    if (name == key + ":") return value;
+    in.ignore(64, '\n');
+  }
+  return 0;
+}
+
+// Bytes per second of y += x over arrays that no cache holds: two reads and a write.
+double memory_bandwidth() {
+  at::NoGradGuard no_grad;
+  const int64_t n = 1 << 26;
+  at::Tensor x = at::ones({n}, at::kFloat);
+  at::Tensor y = at::zeros({n}, at::kFloat);
+  double best = 1e9;
+  for (int repeat = 0; repeat < 4; ++repeat) {
+    const auto start = Clock::now();
+    y.add_(x);
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  return 3.0 * 4.0 * static_cast<double>(n) / best;
+}
+
+// File names of the OpenMP runtimes that are mapped into this process.
+std::set<std::string> openmp_runtimes() {
+  std::set<std::string> found;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* out) {
+        const std::string path = info->dlpi_name == nullptr ? "" : info->dlpi_name;
+        const std::string name = path.substr(path.rfind('/') + 1);
+        if (name.starts_with("libgomp") || name.starts_with("libomp") || name.starts_with("libiomp"))
+          static_cast<std::set<std::string>*>(out)->insert(path);
+        return 0;
+      },
+      &found);
+  return found;
+}
+
+}  // namespace
+
+std::string MachineReport::text() const {
+  std::string out;
+  for (const auto& [label, value] : facts) out += fmt::format("{:<24} {}\n", label, value);
+  for (const std::string& warning : warnings) out += fmt::format("warning: {}\n", warning);
+  if (warnings.empty()) out += "nothing is wrong\n";
+  return out;
+}
+
+MachineReport examine_machine(int num_ranks) {
+  MachineReport report;
+  const auto fact = [&](std::string label, std::string value) {
+    report.facts.emplace_back(std::move(label), std::move(value));
+  };
+  const auto cores = static_cast<int>(std::thread::hardware_concurrency());
+  const char* omp = std::getenv("OMP_NUM_THREADS");
+  const int threads = omp != nullptr ? at::get_num_threads() : std::max(1, cores / num_ranks);
+  at::set_num_threads(threads);
+
+  fact("colossal", kVersion);
+  fact("libtorch", TORCH_VERSION);
+  fact("processor", processor());
+  fact("cores", std::to_string(cores));
+  fact("threads per rank", fmt::format("{} with {} rank{}{}", threads, num_ranks, num_ranks == 1 ? "" : "s",
+                                       omp != nullptr ? " (OMP_NUM_THREADS)" : ""));
+  fact("memory",
+       fmt::format("{}, {} available", human_bytes(1024.0 * static_cast<double>(memory_kib("MemTotal"))),
+                   human_bytes(1024.0 * static_cast<double>(memory_kib("MemAvailable")))));
+  for (const auto& [name, dtype] : {std::pair{"fp32", at::kFloat}, std::pair{"bf16", at::kBFloat16}})
+    fact(fmt::format("matrix products, {}", name),
+         fmt::format("{:.0f} GFLOP/s", tensor::matmul_peak_flops(dtype, at::kCPU) / 1e9));
+  fact("memory bandwidth", fmt::format("{:.1f} GB/s", memory_bandwidth() / 1e9));
+  fact("backends", at::hasCUDA() ? "local, gloo, nccl" : "local, gloo");
+  for (const tensor::MatmulChoice& choice : tensor::matmul_choices())
+    fact("kernel for " + choice.key, choice.kernel);
+
+  const auto runtimes = openmp_runtimes();
+  if (runtimes.size() != 1) {
+    const std::vector<std::string> names(runtimes.begin(), runtimes.end());
+    report.warnings.push_back(
+        fmt::format("{} OpenMP runtimes are loaded ({}); there must be one, or threads fight for cores",
+                    names.size(), join(names, ", ")));
+  }
+  if (threads * num_ranks > cores) {
+    report.warnings.push_back(fmt::format("{} ranks x {} threads on {} cores: set OMP_NUM_THREADS to {}",
+                                          num_ranks, threads, cores, std::max(1, cores / num_ranks)));
+  }
+  return report;
+}
+
+}  // namespace colossal::train

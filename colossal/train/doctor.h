@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `colossal doctor` finds out about the machine.
+//
+//   fmt::print("{}", examine_machine(2).text());
+//
+// Thread safety: measures with all intra-op threads; call from one thread.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace colossal::train {
+
+struct MachineReport {
+  std::vector<std::pair<std::string, std::string>> facts;  // label, value
+  std::vector<std::string> warnings;
+  std::string text() const;
+};
+
+MachineReport examine_machine(int num_ranks);
+
+}  // namespace colossal::train

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// One training step over any module: backward with overlapped gradient reduction, accumulation, clipping, loss scaling, the optimizer
+// and its schedule. The loop stays the user's:
+//
+//   engine.zero_grad();
+//   engine.backward(loss);          // once per micro-batch
+//   engine.step();                  // acts after the last micro-batch of a global batch
+//
+// Thread safety: one rank, one thread.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "colossal/base/json.h"
+#include "colossal/nn/parameter.h"
+#include "colossal/nn/step_state.h"
+#include "colossal/optim/loss_scaler.h"
+#include "colossal/optim/optimizer.h"
+#include "colossal/optim/schedule.h"
+#include "colossal/train/context.h"
+
+namespace colossal::parallel {
+class GradientReducer;
+}
+
+namespace colossal::train {
+
+// How the loss of one micro-batch is normalised by whoever computes it.
+enum class LossScope {
+  microbatch_mean,  // mean over the rank's micro-batch: the engine divides by accumulation and data-parallel size
+  global_sum,  // already divided by the global count: the sum over micro-batches and ranks is the loss of the global batch
+};
+
+enum class NonfinitePolicy { skip, stop };
+
+struct EngineOptions {
+  int64_t accumulation = 1;  // micro-batches per optimizer step
+  LossScope loss_scope = LossScope::microbatch_mean;
+  double clip_norm = 0;  // 0: gradients are not clipped (their norm is still reported)
+  NonfinitePolicy on_nonfinite = NonfinitePolicy::stop;
+  std::optional<optim::LossScaleOptions> loss_scale = {};  // fp16
+  optim::ScheduleOptions schedule = {};                    // learning rate over steps
+  int64_t bucket_bytes = 25 << 20;
+  bool overlap = true;  // reduce during backward; false: after it
+  nn::StepState* state =
+      nullptr;  // of a factory-built model, which owns it: the engine keeps `step` and `training` current
+};
+
+// What one call of step() did.
+struct StepReport {
+  bool boundary = false;  // false: a micro-step in the middle of an accumulation, nothing else is set
+  bool applied = false;   // false: skipped because of NaN or Inf (or an fp16 overflow)
+  int64_t step = 0;       // steps completed, this one included
+  double grad_norm = 0;   // global L2 norm before clipping, unscaled
+  double learning_rate = 0;
+  double loss_scale = 1;
+  std::string nonfinite;  // parameter whose gradient is NaN or Inf, empty if none
+};
+
+class Engine {
+ public:
+  Engine(Context context, std::shared_ptr<torch::nn::Module> model,
+         std::unique_ptr<optim::Optimizer> optimizer, EngineOptions options);
+  Engine(Engine&&) noexcept;
+  ~Engine();
+
+  void zero_grad();
+  void backward(const at::Tensor& loss);
+  // NumericsError, on all ranks alike, when a gradient is not finite and options say stop.
+  StepReport step();
+
+  // Marks the next passes as training (dropout on) or evaluation.
+  void train();
+  void eval();
+
+  int64_t num_steps() const { return num_steps_; }  // completed, skipped ones included
+  const Context& context() const { return context_; }
+  const EngineOptions& options() const { return options_; }
+  optim::Optimizer& optimizer() { return *optimizer_; }
+  torch::nn::Module& model() { return *model_; }
+
+  // Everything a checkpoint needs beyond the parameters: step, optimizer scalars, loss scaler.
+  Json state() const;
+  void load_state(const Json& state);
+
+ private:
+  Context context_;
+  std::shared_ptr<torch::nn::Module> model_;
+  std::unique_ptr<optim::Optimizer> optimizer_;
+  EngineOptions options_;
+  optim::Schedule schedule_;
+  std::unique_ptr<optim::LossScaler> scaler_;
+  std::unique_ptr<parallel::GradientReducer> reducer_;
+  int64_t num_steps_ = 0;
+  int64_t microbatch_ = 0;  // backward passes since the last boundary
+};
+
+}  // namespace colossal::train

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/train/trainer.h"
+
+#include <fmt/format.h>
+
+#include "colossal/base/text.h"
+#include "colossal/checkpoint/directory.h"
+#include "colossal/comm/collectives.h"
+#include "colossal/comm/launch/signals.h"
+#include "colossal/models/family.h"
+#include "colossal/models/generate.h"
+#include "colossal/tensor/allocator.h"
+#include "colossal/tensor/matmul_peak.h"
+#include "colossal/train/build.h"
+#include "colossal/train/config/components.h"
+#include "colossal/train/evaluate.h"
+#include "colossal/train/monitor/monitor.h"
+#include "colossal/train/run_state.h"
+
+namespace colossal::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+int64_t count_targets(const std::vector<data::Batch>& batches) {
+  int64_t count = 0;
+  for (const data::Batch& batch : batches) count += batch.label.ne(data::kIgnoredLabel).sum().item<int64_t>();
+  return count;
+}
+
+}  // namespace
+
+// What the ranks agree on after a step.
+struct Trainer::StepOutcome {
+  StepReport report;
+  double loss = 0;  // of the global batch, per target
+  double seconds = 0;
+  double data_wait_seconds = 0;
+  double communication_seconds = 0;
+  int64_t peak_memory_bytes = 0;  // of the rank with the most
+  bool save_requested = false;
+  bool stop_requested = false;
+};
+
+struct Trainer::Parts {
+  data::Datasets data;
+  std::shared_ptr<models::LanguageModel> model;
+  Engine engine;
+  data::Loader loader;
+  std::unique_ptr<checkpoint::FolderLock> lock;  // rank 0
+  std::unique_ptr<Monitor> monitor;              // rank 0
+  comm::SignalFlags signals = {};
+  int64_t last_saved = -1;
+};
+
+LaunchOptions launch_options(const RunConfig& config) {
+  LaunchOptions options;
+  options.world.backend = backend_kind(config.comm);
+  options.world.timeout = std::chrono::milliseconds(static_cast<int64_t>(config.comm.timeout_seconds * 1000));
+  options.world.device = device_of(config);
+  options.axes = {{"data", static_cast<int>(config.parallel.data.value())}};
+  options.threads = static_cast<int>(config.run.threads);
+  return options;
+}
+
+Trainer::Trainer(RunConfig config, Context context, Resume resume_from)
+    : config_(std::move(config)), context_(std::move(context)) {
+  std::unique_ptr<checkpoint::FolderLock> lock;
+  if (context_.speaks()) lock = std::make_unique<checkpoint::FolderLock>(config_.checkpoint_folder());
+  data::Datasets datasets = open_datasets(config_, context_);
+  std::shared_ptr<models::LanguageModel> model =
+      build_model(config_, context_, datasets.tokenizer->vocab_size());
+  Engine engine = build_engine(config_, context_, model);
+  data::Loader loader = build_loader(config_, context_, datasets.train);
+  parts_.reset(new Parts{.data = std::move(datasets),
+                         .model = std::move(model),
+                         .engine = std::move(engine),
+                         .loader = std::move(loader),
+                         .lock = std::move(lock),
+                         .monitor = nullptr});
+  const int64_t steps_done = resume_from == Resume::newest ? resume() : 0;
+  const double peak_flops = measure_peak_flops();
+  const models::ModelConfig& architecture = parts_->model->config();
+  const double flops_per_step =
+      models::training_flops_per_token(architecture, config_.data.sequence_length) *
+      static_cast<double>(config_.train.global_batch_size * config_.data.sequence_length);
+  if (context_.speaks()) {
+    parts_->monitor = std::make_unique<Monitor>(config_, MonitorStart{.model = model_summary(architecture),
+                                                                      .steps_done = steps_done,
+                                                                      .flops_per_step = flops_per_step,
+                                                                      .peak_flops = peak_flops,
+                                                                      .world_size = context_.world->size()});
+  }
+}
+
+// Of all ranks together, measured by all at the same time.
+double Trainer::measure_peak_flops() const {
+  at::Tensor flops =
+      at::full({1}, tensor::matmul_peak_flops(scalar_type(config_.train.precision), context_.device()),
+               at::dtype(at::kDouble).device(context_.device()));
+  comm::all_reduce(flops, context_.mesh.all());
+  return flops.item<double>();
+}
+
+Trainer::~Trainer() = default;
+
+Trainer::StepOutcome Trainer::train_step() {
+  const auto start = Clock::now();
+  context_.world->set_step(parts_->engine.num_steps() + 1);
+  const double waited = context_.world->recorder().total().waited_seconds;
+  Parts& p = *parts_;
+  StepOutcome outcome;
+  const std::vector<data::Batch> batches = p.loader.next_step();
+  outcome.data_wait_seconds = p.loader.take_wait_seconds();
+
+  const comm::Group group = context_.data_group();
+  at::Tensor targets = at::scalar_tensor(static_cast<double>(count_targets(batches)),
+                                         at::dtype(at::kDouble).device(context_.device()));
+  comm::all_reduce(targets, group);
+  const double num_targets = std::max(1.0, targets.item<double>());
+
+  p.engine.zero_grad();
+  at::Tensor loss_sum;
+  for (const data::Batch& batch : batches) {
+    p.model->state().first_row = batch.first_row;
+    const at::Tensor loss =
+        p.model->loss(batch.input.to(context_.device()), batch.label.to(context_.device()), num_targets);
+    p.engine.backward(loss);
+    loss_sum = loss_sum.defined() ? loss_sum + loss.detach() : loss.detach();
+  }
+  outcome.report = p.engine.step();
+
+  // Small exchanges for what all ranks must agree on: signals arrive at different steps.
+  at::Tensor sums = at::zeros({1}, at::kDouble);
+  sums[0] = loss_sum.to(at::kDouble);
+  sums = sums.to(context_.device());
+  comm::all_reduce(sums, group);
+  at::Tensor peaks =
+      at::tensor({p.signals.take_save_request() ? 1.0 : 0.0, p.signals.stop_requested() ? 1.0 : 0.0,
+                  static_cast<double>(tensor::memory_stats().peak_bytes)},
+                 at::kDouble)
+          .to(context_.device());
+  comm::all_reduce(peaks, context_.mesh.all(), comm::ReduceOp::max);
+  peaks = peaks.cpu();
+  outcome.loss = sums.item<double>();
+  outcome.save_requested = peaks[0].item<double>() > 0;
+  outcome.stop_requested = peaks[1].item<double>() > 0;
+  outcome.peak_memory_bytes = static_cast<int64_t>(peaks[2].item<double>());
+  outcome.communication_seconds = context_.world->recorder().total().waited_seconds - waited;
+  outcome.seconds = seconds_since(start);
+  return outcome;
+}
+
+void Trainer::report(const StepOutcome& outcome) {
+  Parts& p = *parts_;
+  if (!p.monitor) return;
+  StepMetrics metrics{.step = outcome.report.step,
+                      .loss = outcome.loss,
+                      .grad_norm = outcome.report.grad_norm,
+                      .learning_rate = outcome.report.learning_rate,
+                      .tokens_per_second = static_cast<double>(config_.train.global_batch_size *
+                                                               config_.data.sequence_length) /
+                                           outcome.seconds,
+                      .step_seconds = outcome.seconds,
+                      .peak_memory_bytes = outcome.peak_memory_bytes,
+                      .data_wait_seconds = outcome.data_wait_seconds,
+                      .communication_seconds = outcome.communication_seconds,
+                      .loss_scale = outcome.report.loss_scale,
+                      .applied = outcome.report.applied,
+                      .nonfinite = outcome.report.nonfinite};
+  p.monitor->step(std::move(metrics));
+}
+
+ExitCode Trainer::run() {
+  Parts& p = *parts_;
+  const int64_t last = config_.train.steps;
+  const auto due = [&](int64_t every) {
+    return every > 0 && (p.engine.num_steps() % every == 0 || p.engine.num_steps() == last);
+  };
+  bool stopped = false;
+  while (p.engine.num_steps() < last && !stopped) {
+    const StepOutcome outcome = train_step();
+    report(outcome);
+    if (due(config_.train.evaluate_every)) evaluate();
+    if (due(config_.train.sample_every)) sample();
+    stopped = outcome.stop_requested && p.engine.num_steps() < last;
+    const bool at_end = p.engine.num_steps() == last && config_.checkpoint.save_at_end;
+    if (due(config_.checkpoint.every) || outcome.save_requested || stopped || at_end) save();
+  }
+  if (p.monitor) p.monitor->finish(stopped);
+  comm::barrier(context_.mesh.all());
+  return stopped ? ExitCode::preempted : ExitCode::ok;
+}
+
+void Trainer::evaluate() {
+  Parts& p = *parts_;
+  if (!p.data.validation) return;
+  p.engine.eval();
+  const Evaluation result = train::evaluate(*p.model, p.data.validation,
+                                            {.global_batch_size = config_.train.global_batch_size,
+                                             .microbatch_size = config_.train.microbatch_size.value(),
+                                             .max_batches = config_.train.evaluate_batches},
+                                            context_);
+  p.engine.train();
+  if (p.monitor) p.monitor->validation(p.engine.num_steps(), result.loss, result.num_targets);
+}
+
+// Every rank generates, because a model may be spread over ranks; all arrive at the same text.
+void Trainer::sample() {
+  Parts& p = *parts_;
+  const TrainSection& t = config_.train;
+  std::vector<int32_t> ids = p.data.tokenizer->encode(t.sample_prompt);
+  if (ids.empty()) ids.push_back(p.data.tokenizer->end_of_text().value_or(0));
+  const int64_t room = p.model->config().max_positions - static_cast<int64_t>(ids.size());
+  if (room < 1) return;
+  const at::Tensor prompt =
+      at::tensor(std::vector<int64_t>(ids.begin(), ids.end())).unsqueeze(0).to(context_.device());
+  p.engine.eval();
+  const at::Tensor out = models::generate(
+      *p.model, prompt,
+      {.max_new_tokens = std::min(t.sample_tokens, room),
+       .sampling = {.temperature = t.sample_temperature, .top_k = t.sample_top_k, .top_p = t.sample_top_p},
+       .seed = static_cast<uint64_t>(config_.run.seed + p.engine.num_steps())});
+  p.engine.train();
+  const at::Tensor fresh = out[0].slice(0, prompt.size(1)).to(at::kCPU).contiguous();
+  const std::string text =
+      p.data.tokenizer->decode(std::span<const int64_t>(fresh.data_ptr<int64_t>(), fresh.numel()));
+  if (p.monitor) p.monitor->sample(p.engine.num_steps(), t.sample_prompt, text);
+}
+
+void Trainer::save() {
+  Parts& p = *parts_;
+  if (p.last_saved == p.engine.num_steps()) return;
+  const auto start = Clock::now();
+  const Json state = {{"engine", p.engine.state()},
+                      {"loader", p.loader.state()},
+                      {"seed", config_.run.seed},
+                      {"model", model_json(p.model->config())},
+                      {"tokenizer", config_.data.tokenizer},
+                      {"config", run_config_toml(config_)}};
+  const auto folder = checkpoint::save({.folder = config_.checkpoint_folder(),
+                                        .step = p.engine.num_steps(),
+                                        .tensors = run_tensors(p.engine),
+                                        .state = state,
+                                        .keep = config_.checkpoint.keep},
+                                       context_.mesh.all());
+  p.last_saved = p.engine.num_steps();
+  if (p.monitor) p.monitor->saved(p.engine.num_steps(), folder, seconds_since(start));
+}
+
+// The number of steps done so far.
+int64_t Trainer::resume() {
+  Parts& p = *parts_;
+  const checkpoint::Chosen chosen = checkpoint::newest_good(config_.checkpoint_folder(), context_.mesh.all());
+  if (context_.speaks()) {
+    for (const std::string& line : chosen.skipped) fmt::print(stderr, "resume: skipped {}\n", line);
+    if (chosen.folder) {
+      fmt::print(stderr, "resume: from {}\n", chosen.folder->string());
+    } else {
+      fmt::print(stderr, "resume: {} holds no good checkpoint, starting from step 0\n",
+                 config_.checkpoint_folder().string());
+    }
+  }
+  if (!chosen.folder) return 0;
+  const checkpoint::Checkpoint checkpoint(*chosen.folder);
+  load_run_tensors(p.engine, checkpoint);
+  p.engine.load_state(checkpoint.manifest().state.at("engine"));
+  p.loader.load_state(checkpoint.manifest().state.at("loader"));
+  p.last_saved = p.engine.num_steps();
+  return p.engine.num_steps();
+}
+
+}  // namespace colossal::train

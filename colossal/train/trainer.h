@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// `colossal train`: the loop of a run file. Builds model, data, optimizer and engine from a RunConfig, then trains, evaluates, samples,
+// saves, reports.
+//
+//   Trainer trainer(config, launch(launch_options(config)), Resume::no);
+//   ExitCode code = trainer.run();
+//
+// Thread safety: one rank, one thread.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "colossal/base/error.h"
+#include "colossal/train/config.h"
+#include "colossal/train/context.h"
+
+namespace colossal::train {
+
+enum class Resume { no, newest };
+
+LaunchOptions launch_options(const RunConfig& config);
+
+class Trainer {
+ public:
+  // Collective. With Resume::newest continues from the newest good checkpoint under run.output, or starts when there is none.
+  Trainer(RunConfig config, Context context, Resume resume);
+  ~Trainer();
+
+  // Trains until train.steps or until asked to stop. Collective.
+  ExitCode run();
+
+ private:
+  struct Parts;
+  struct StepOutcome;
+  StepOutcome train_step();
+  void report(const StepOutcome& outcome);
+  void evaluate();
+  void sample();
+  void save();
+  int64_t resume();
+  double measure_peak_flops() const;
+
+  RunConfig config_;
+  Context context_;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace colossal::train
