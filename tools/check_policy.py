@@ -29,7 +29,7 @@ BANNED = [
     (re.compile(r'#include\s+[<"]torch/torch\.h'), "torch/torch.h costs 14 to 20 s per file: include what is used"),
     (re.compile(r'#include\s+[<"]Python\.h'), "no Python in the process"),
     (re.compile(r"\bgetDefaultCPUGenerator\b|\bmanual_seed\b"), "the default generator is shared by all threads: use tensor/random.h"),
-    (re.compile(r"<iostream>"), "<iostream> is not used: fmt::print"),
+    
 ]
 C10D = re.compile(r'#include\s+[<"](torch/csrc/distributed|gloo/)')
 INCLUDE = re.compile(r'#include\s+"colossal/([a-z_]+)/')

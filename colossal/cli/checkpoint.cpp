@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// colossal checkpoint list | verify | export
+#include <fmt/format.h>
+
+#include <thread>
+
+#include "colossal/base/error.h"
+#include "colossal/base/text.h"
+#include "colossal/checkpoint/directory.h"
+#include "colossal/checkpoint/store.h"
+#include "colossal/cli/command.h"
+#include "colossal/train/export.h"
+
+namespace colossal::cli {
+namespace fs = std::filesystem;
+namespace {
+
+// DIR may be a checkpoint, the folder of checkpoints, or a run's output folder.
+fs::path checkpoints_below(const fs::path& dir) {
+  if (!fs::exists(dir))
+    throw IoError(fmt::format("{}: there is no such folder", dir.string()), ExitCode::checkpoint);
+  return fs::is_directory(dir / "checkpoints") ? dir / "checkpoints" : dir;
+}
+
+std::vector<checkpoint::Found> found_in(const fs::path& dir) {
+  std::vector<checkpoint::Found> found;
+  if (fs::exists(dir / "manifest.json")) {
+    found.push_back(
+        {.folder = dir, .step = checkpoint::Checkpoint(dir).manifest().step, .bytes = 0, .problem = ""});
+  } else {
+    found = checkpoint::list(checkpoints_below(dir));
+  }
+  if (found.empty())
+    throw IoError(fmt::format("{}: holds no checkpoint", dir.string()), ExitCode::checkpoint);
+  return found;
+}
+
+int list(const std::string& dir) {
+  for (const checkpoint::Found& found : found_in(dir)) {
+    if (!found.problem.empty()) {
+      fmt::print("step {:>8}  {:>10}  incomplete: {}\n", found.step,
+                 human_bytes(static_cast<double>(found.bytes)), found.problem);
+      continue;
+    }
+    const checkpoint::Checkpoint opened(found.folder);
+    const checkpoint::Manifest& manifest = opened.manifest();
+    fmt::print("step {:>8}  {:>10}  {} tensors, written by {} rank{} ({})  {}\n", found.step,
+               human_bytes(static_cast<double>(found.bytes)), manifest.tensors.size(), manifest.world_size,
+               manifest.world_size == 1 ? "" : "s", manifest.mesh, found.folder.string());
+  }
+  return 0;
+}
+
+int verify(const std::string& dir) {
+  int status = 0;
+  for (const checkpoint::Found& found : found_in(dir)) {
+    try {
+      checkpoint::Checkpoint(found.folder).verify();
+      fmt::print("{}: good\n", found.folder.string());
+    } catch (const Error& error) {
+      fmt::print("{}\n", error.what());
+      status = static_cast<int>(ExitCode::checkpoint);
+    }
+  }
+  return status;
+}
+
+int write_export(const std::string& dir, const std::string& output) {
+  const auto chosen = fs::exists(fs::path(dir) / "manifest.json")
+                          ? checkpoint::Chosen{.folder = dir, .skipped = {}}
+                          : checkpoint::newest_good(checkpoints_below(dir), comm::Group());
+  for (const std::string& line : chosen.skipped) fmt::print(stderr, "skipped: {}\n", line);
+  if (!chosen.folder) throw IoError(fmt::format("{}: holds no good checkpoint", dir), ExitCode::checkpoint);
+  train::export_huggingface(*chosen.folder, output);
+  fmt::print("{}: exported to {}\n", chosen.folder->string(), output);
+  return 0;
+}
+
+}  // namespace
+
+void add_checkpoint(CLI::App& app, Invocation& invocation) {
+  CLI::App* command = app.add_subcommand("checkpoint", "List, verify or export checkpoints");
+  command->require_subcommand(1);
+  auto dir = std::make_shared<std::string>();
+  auto output = std::make_shared<std::string>();
+  const auto add = [&](const char* name, const char* help, std::function<int()> action) {
+    CLI::App* sub = command->add_subcommand(name, help);
+    sub->add_option("dir", *dir, "a checkpoint, or the output folder of a run")->required();
+    sub->callback([action, &invocation] { invocation.action = action; });
+    return sub;
+  };
+  add("list", "One line per checkpoint", [dir] { return list(*dir); });
+  add("verify", "Read everything and compare hashes", [dir] { return verify(*dir); });
+  add("export", "Write the newest good one as a Hugging Face directory",
+      [dir, output] { return write_export(*dir, *output); })
+      ->add_option("output", *output, "folder to write")
+      ->required();
+}
+
+}  // namespace colossal::cli

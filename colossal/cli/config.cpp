@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// colossal config: the resolved configuration of a run, or the reference of all keys.
+#include "colossal/train/config.h"
+
+#include <fmt/format.h>
+
+#include "colossal/cli/command.h"
+
+namespace colossal::cli {
+namespace {
+
+struct Options {
+  std::string file;
+  std::vector<std::string> set;
+  int num_ranks = 1;
+  bool markdown = false;
+  bool schema = false;
+  bool short_form = false;
+};
+
+int show(const Options& options) {
+  if (options.markdown) {
+    fmt::print("{}", train::run_config_reference());
+  } else if (options.schema) {
+    fmt::print("{}\n", train::run_config_json_schema().dump(2));
+  } else {
+    const train::RunConfig config =
+        train::load_run_config(options.file, options.set, world_size(options.num_ranks));
+    fmt::print("{}", train::run_config_toml(
+                         config, options.short_form ? train::Detail::values : train::Detail::with_help));
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_config(CLI::App& app, Invocation& invocation) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      app.add_subcommand("config", "Check a run file and print every key with its value and meaning");
+  auto* file = command->add_option("file", options->file, "run file (TOML)");
+  command->add_option("--set", options->set, "section.key=value; may be repeated")->take_all();
+  command->add_option("-n", options->num_ranks, "number of ranks to check for")->check(CLI::PositiveNumber);
+  auto* markdown = command->add_flag("--markdown", options->markdown,
+                                     "print the reference of all keys instead (docs/config.md)");
+  auto* schema = command->add_flag("--schema", options->schema, "print the JSON schema of run files instead");
+  command->add_flag("--short", options->short_form, "values only, without their meaning");
+  command->callback([=, &invocation] {
+    if (file->empty() && markdown->empty() && schema->empty()) throw CLI::RequiredError("config: file");
+    invocation.action = [options] { return show(*options); };
+  });
+}
+
+}  // namespace colossal::cli

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "colossal/base/error.h"
+#include "colossal/base/text.h"
+#include "colossal/base/version.h"
+#include "colossal/cli/command.h"
+#include "colossal/comm/launch/environment.h"
+#include "colossal/comm/launch/failure.h"
+
+namespace colossal::cli {
+namespace {
+
+const std::vector<std::string> kCommands = {"train",      "generate", "verify", "tokenize",
+                                            "checkpoint", "config",   "report", "doctor"};
+
+int parse(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", app.help());
+    return -1;
+  } catch (const CLI::CallForVersion&) {
+    fmt::print("colossal {}\n", kVersion);
+    return -1;
+  } catch (const CLI::ParseError& error) {
+    std::string hint;
+    if (argc > 1 && argv[1][0] != '-') {
+      const bool known = std::find(kCommands.begin(), kCommands.end(), argv[1]) != kCommands.end();
+      if (const auto near = did_you_mean(argv[1], kCommands); !known && near)
+        hint = fmt::format(" Did you mean \"{}\"?", *near);
+    }
+    throw ConfigError(fmt::format("command line: {}.{} See `colossal --help`.", error.what(), hint));
+  }
+  return 0;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Trains and serves large models in parallel: one program, one TOML file per run.", "colossal");
+  app.set_version_flag("--version", kVersion);
+  app.require_subcommand(1);
+  Invocation invocation{.arguments = {argv, argv + argc}, .action = nullptr};
+  add_train(app, invocation);
+  add_generate(app, invocation);
+  add_verify(app, invocation);
+  add_tokenize(app, invocation);
+  add_checkpoint(app, invocation);
+  add_config(app, invocation);
+  add_report(app, invocation);
+  add_doctor(app, invocation);
+  if (parse(app, argc, argv) != 0) return 0;
+  return invocation.action();
+}
+
+}  // namespace
+}  // namespace colossal::cli
+
+int main(int argc, char** argv) {
+  try {
+    return colossal::cli::run(argc, argv);
+  } catch (const std::exception& error) {
+    return colossal::comm::report_failure(error, nullptr);
+  }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// colossal report: the curves of one run or several as one HTML page.
+#include "colossal/train/monitor/report.h"
+
+#include <fmt/format.h>
+
+#include "colossal/cli/command.h"
+
+namespace colossal::cli {
+
+void add_report(CLI::App& app, Invocation& invocation) {
+  auto runs = std::make_shared<std::vector<std::filesystem::path>>();
+  auto page = std::make_shared<std::string>();
+  CLI::App* command =
+      app.add_subcommand("report", "Write one HTML page with the curves of one run or several");
+  command->add_option("runs", *runs, "output folders of runs")->required();
+  command->add_option("--output", *page, "file to write (default: report.html in the first run)");
+  command->callback([=, &invocation] {
+    invocation.action = [runs, page] {
+      const auto path = train::write_report(
+          *runs, page->empty() ? std::nullopt : std::optional<std::filesystem::path>(*page));
+      fmt::print("{}\n", path.string());
+      return 0;
+    };
+  });
+}
+
+}  // namespace colossal::cli

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// colossal tokenize: text to token files, or line by line.
+#include <iostream>
+
+#include "colossal/base/error.h"
+#include "colossal/cli/command.h"
+#include "colossal/data/tokenize_command.h"
+
+namespace colossal::cli {
+
+namespace {
+struct Options {
+  std::string tokenizer = "bytes";
+  std::string output;
+  std::string text_key = "text";
+  std::vector<std::string> inputs;
+  bool jsonl = false;
+  int threads = 1;
+};
+
+int tokenize(const Options& options) {
+  const auto tokenizer = data::Tokenizer::load(options.tokenizer);
+  if (options.jsonl) {
+    std::ios::sync_with_stdio(false);
+    data::tokenize_lines(*tokenizer, options.text_key, std::cin, std::cout);
+    std::cout.flush();
+    return 0;
+  }
+  if (options.output.empty() || options.inputs.empty())
+    throw ConfigError(
+        "command line: tokenize needs --jsonl, or --output FOLDER and at least one input. See `colossal "
+        "tokenize --help`.");
+  data::tokenize_files(options.inputs, options.output, *tokenizer,
+                       {.cache = options.output, .text_key = options.text_key, .threads = options.threads},
+                       std::cout);
+  return 0;
+}
+}  // namespace
+
+void add_tokenize(CLI::App& app, Invocation& invocation) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("tokenize", "Turn text into token files, or lines of JSON into ids");
+  command->add_option("inputs", options->inputs, "text or .jsonl files (.gz and .zst too)");
+  command->add_option("--tokenizer", options->tokenizer,
+                      "tokenizer.json, a folder that holds one, or \"bytes\"");
+  command->add_option("--output", options->output, "folder for the token files");
+  command->add_option("--text-key", options->text_key, "key of the text in JSON lines");
+  command->add_option("--threads", options->threads, "threads that encode")->check(CLI::PositiveNumber);
+  command->add_flag("--jsonl", options->jsonl,
+                    "read {\"text\"} lines from standard input, print {\"ids\", \"decoded\"} lines");
+  command->callback([=, &invocation] { invocation.action = [options] { return tokenize(*options); }; });
+}
+
+}  // namespace colossal::cli
