@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trains a torch::nn::Module of your own, data-parallel, in a loop of your own.
 //
-//   build/examples/own_module                                   one rank
-//   torchrun --no-python --nproc-per-node 2 build/examples/own_module
-//   mpirun -n 2 build/examples/own_module
+//   build/examples/examples_own_module                                   one rank
+//   torchrun --no-python --nproc-per-node 2 build/examples/examples_own_module
+//   mpirun -n 2 build/examples/examples_own_module
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
