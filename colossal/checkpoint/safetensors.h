@@ -2,10 +2,10 @@
 // Reads and writes single safetensors files: a memory map in, a stream out.
 //
 //   SafetensorsReader file("model.safetensors");
-//   at::Tensor w = file.read("wte.weight");                       // or read("wte.weight",
-//   layout.slice(rank)) SafetensorsWriter out("copy.safetensors", {{.name = "w", .dtype = at::kFloat, .shape
-//   = {3, 4}}}); out.write("w", w);  out.close();                              // appears under its name only
-//   now, whole and on disk
+//   at::Tensor w = file.read("wte.weight");                       // or read("wte.weight", layout.slice(rank))
+//   SafetensorsWriter out("copy.safetensors", {{.name = "w", .dtype = at::kFloat, .shape = {3, 4}}});
+//   out.write("w", w);
+//   out.close();                                                  // appears under its name only now, whole and on disk
 //
 // Thread safety: a reader is immutable and may be shared; a writer takes writes of distinct pieces from
 // several threads.

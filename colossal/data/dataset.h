@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A dataset: numbered samples, of which any set can be fetched as one batch.
 //
-//   auto dataset = std::make_shared<SyntheticTokens>(1024, 256, 50304, /*seed=*/1);   // 1024 sequences of
-//   256 tokens Batch batch = dataset->fetch({{7, 3}});        // input [2,256], label [2,256]
+//   auto dataset = std::make_shared<SyntheticTokens>(1024, 256, 50304, /*seed=*/1);   // 1024 sequences of 256 tokens
+//   Batch batch = dataset->fetch({{7, 3}});                                           // input [2,256], label [2,256]
 //
 // Thread-safe: datasets are immutable; the loader calls fetch from its own thread.
 #pragma once

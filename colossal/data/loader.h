@@ -4,8 +4,7 @@
 //
 //   Loader loader(dataset, {.split = {.global_batch_size = 16, .microbatch_size = 4}, .seed = 1});
 //   for (const Batch& batch : loader) { ... }           // microbatches, step after step
-//   std::vector<Batch> step = loader.next_step();       // or: the `accumulation` microbatches of one
-//   optimizer step
+//   std::vector<Batch> step = loader.next_step();       // or: the `accumulation` microbatches of one optimizer step
 //
 // Not thread-safe: one consumer. The position (loader.state()) goes into the checkpoint; it does not depend
 // on the layout, so a run may go on with another number of ranks or another microbatch size.

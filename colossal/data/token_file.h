@@ -2,9 +2,10 @@
 // Token files on disk: Megatron-LM's pair NAME.bin (ids one after another) and NAME.idx (lengths of the
 // documents).
 //
-//   TokenFileWriter writer("corpus", tokenizer->vocab_size());  writer.add(ids);  writer.end_document();
-//   writer.finish(); TokenFile file("corpus"); file.read(begin, out);                  // any stretch of the
-//   whole stream
+//   TokenFileWriter writer("corpus", tokenizer->vocab_size());
+//   writer.add(ids);  writer.end_document();  writer.finish();
+//   TokenFile file("corpus");
+//   file.read(begin, out);                              // any stretch of the whole stream
 //
 // Thread-safe: a TokenFile is an immutable memory map; a writer has one user.
 #pragma once

@@ -5,8 +5,7 @@
 //
 //   at::Tensor y = tensor::matmul_forward(x, w, bias);        // [t, in] x [out, in]^T -> [t, out]
 //   at::Tensor dx = tensor::matmul_input_grad(dy, w);         // [t, out] x [out, in] -> [t, in]
-//   tensor::matmul_weight_grad_(dw, dy, x, Accumulate::yes);  // dw [out, in] += dy^T x, fp32 also where dy
-//   and x are bf16
+//   tensor::matmul_weight_grad_(dw, dy, x, Accumulate::yes);  // dw [out, in] += dy^T x, fp32 also where dy and x are bf16
 //
 // Operands are dense matrices of one dtype on one device; nothing here is seen by autograd. Thread-safe.
 #pragma once

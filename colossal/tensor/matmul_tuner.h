@@ -3,13 +3,12 @@
 // machine chooses alike (a resumed run repeats its numbers bit for bit).
 //
 //   const MatmulKernel kernel = choose_matmul({MatmulOp::forward, at::kFloat, t, in, out}, candidates);
-//   for (const MatmulChoice& c : matmul_choices()) fmt::print("{} {}\n", c.key, c.kernel);   // `colossal
-//   doctor`
+//   for (const MatmulChoice& c : matmul_choices()) fmt::print("{} {}\n", c.key, c.kernel);   // `colossal doctor`
 //
-// The file is $COLOSSAL_CACHE_DIR, else $XDG_CACHE_HOME/colossal, else $HOME/.cache/colossal,
-// /matmul-<machine>.json; the first process to need a shape measures it under a file lock and all others wait
-// for it and read. Where no file can be written nothing is measured and ATen's default is used, so that
-// processes still agree. COLOSSAL_MATMUL=aten, onednn or mkl forces one (where it applies). Thread-safe.
+// The file is matmul-<machine>.json in $COLOSSAL_CACHE_DIR, else $XDG_CACHE_HOME/colossal, else $HOME/.cache/colossal. The
+// first process to need a shape measures it under a file lock and all others wait for it and read. Where no file can be
+// written nothing is measured and ATen's default is used, so that processes still agree. COLOSSAL_MATMUL=aten, onednn or
+// mkl forces one (where it applies). Thread-safe.
 #pragma once
 #include <c10/core/ScalarType.h>
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The words of philox.h on any device, from elementwise ATen operations.
 //
-//   at::Tensor words = words_on_device(key, shape, slice, at::kCUDA);   // int64, 0 to 2^32 - 1, shape
-//   slice.size
+//   at::Tensor words = words_on_device(key, shape, slice, at::kCUDA);   // int64, 0 to 2^32 - 1, shape slice.size
 //
 // Thread-safe: pure function.
 #pragma once

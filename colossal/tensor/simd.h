@@ -3,8 +3,10 @@
 // what the processor has, and a dispatcher that compiles a kernel for x86-64-v4, v3 and the baseline and
 // calls the best one.
 //
-//   struct Scale { template <class T> COLOSSAL_INLINE static void run(const T* x, T* y, int64_t n) { ..
-//   simd::load(x) .. } }; simd::run<Scale>(x, y, n);
+//   struct Scale {
+//     template <class T> COLOSSAL_INLINE static void run(const T* x, T* y, int64_t n) { .. simd::load(x) .. }
+//   };
+//   simd::run<Scale>(x, y, n);
 //
 // Arithmetic is the same on every processor: lane count, order of reductions and rounding are fixed (no
 // contraction to FMA), so a result depends on neither the instruction set nor the number of threads. Kernels

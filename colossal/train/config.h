@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration of a run: what run.toml says, checked as a whole, with every derived value filled in.
 //
-//   RunConfig config = load_run_config("run.toml", {"train.steps=100"}, 4);   // throws ConfigError: all
-//   problems int64_t local_sequences = config.train.microbatch_size; fmt::print("{}",
-//   run_config_toml(config));
+//   RunConfig config = load_run_config("run.toml", {"train.steps=100"}, 4);   // throws ConfigError: all problems
+//   int64_t steps = config.train.steps;
+//   fmt::print("{}", run_config_toml(config));
 //
-// Thread-safe: plain values. Keys, help and limits: config/describe_*.cpp; rules between keys:
-// config/rules_*.cpp. Documentation: docs/config.md (generated). No torch in here: a bad file is refused in
-// milliseconds.
+// Thread-safe: plain values. Keys, help and limits: config/describe_*.cpp; rules between keys: config/rules_*.cpp.
+// Documentation: docs/config.md (generated). No torch in here: a bad file is refused in milliseconds.
 #pragma once
 #include <cstdint>
 #include <filesystem>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A schema, and a struct that follows it, as text for people and tools.
 //
-//   to_toml(schema, &config, {.help = true})   the resolved configuration; reading it back gives the same
-//   struct to_markdown(schema)                        the reference page (docs/config.md)
+//   to_toml(schema, &config, {.help = true})   the resolved configuration; reading it back gives the same struct
+//   to_markdown(schema)                        the reference page (docs/config.md)
 //   to_json_schema(schema, "Colossal run")     for editors that complete and check TOML
 //
 // Thread-safe: pure functions.

@@ -5,9 +5,8 @@
 //   review.take(parse_toml(text, "run.toml"));
 //   review.take(parse_override("train.steps=100"));
 //   review.write(&config);                                     // all values that passed
-//   review.require(steps > warmup, {"train.steps", "schedule.warmup_steps"}, "train.steps = ... ");   //
-//   cross-key rules review.finish();                                           // throws ConfigError with all
-//   problems
+//   review.require(steps > warmup, {"train.steps", "schedule.warmup_steps"}, "train.steps = ... ");   // rules between keys
+//   review.finish();                                           // throws ConfigError with all problems
 //
 // Not thread-safe: one thread per object.
 #pragma once

@@ -2,9 +2,8 @@
 // One rank's end of failure detection: a thread that reports this rank's progress to the hubs (hub.h) ten
 // times a second and, when they find the run lost, makes everything on this rank fail with the reason.
 //
-//   world->watchdog()->set_step(step);            // so that messages can name it
-//   if (watchdog.report(error.what(), code)) print(error.what());   // once over all ranks: report_failure()
-//   does it
+//   world->watchdog()->set_step(step);                              // so that messages can name it
+//   if (watchdog.report(error.what(), code)) print(error.what());   // once over all ranks; report_failure() does it
 //
 // Nothing here depends on a rank that is still well: no store, no collective. Thread-safe.
 #pragma once

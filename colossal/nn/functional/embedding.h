@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows of a table.
 //
-//   at::Tensor x = functional::embedding(ids, table, at::kBFloat16);   // ids: int64 [..] -> [.., h] in the
-//   dtype of the activations
+//   at::Tensor x = functional::embedding(ids, table, at::kBFloat16);
+//   // ids: int64 [..] -> [.., h] in the dtype of the activations
 //
 // Backward adds rows in the order of the ids, so it does not depend on the number of threads. Thread-safe:
 // pure function.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // y = x W^T + b with the gradients that training wants.
 //
-//   at::Tensor y = functional::linear(x, weight, bias);   // x: [.., in], weight: [out, in], bias: [out] or
-//   undefined -> [.., out]
+//   at::Tensor y = functional::linear(x, weight, bias);
+//   // x: [.., in], weight: [out, in], bias: [out] or undefined -> [.., out]
 //
 // x decides the arithmetic. Where x is bf16 (or fp16) and the weight is an fp32 master, the cached
 // low-precision copy is multiplied and the gradients of weight and bias come back in fp32, accumulated in

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layer norm and RMS norm over the last dimension, alone or fused with the residual addition before them.
 //
-//   auto [sum, normed] = functional::add_rms_norm(branch, residual, weight, 1e-5);   // sum = branch +
-//   residual
+//   auto [sum, normed] = functional::add_rms_norm(branch, residual, weight, 1e-5);   // sum = branch + residual
 //
-// Statistics in fp32 (fp64 for fp64); weights may be fp32 masters while x is bf16. Thread-safe: pure
-// functions.
+// Statistics in fp32 (fp64 for fp64); weights may be fp32 masters while x is bf16. Thread-safe: pure functions.
 #pragma once
 #include <ATen/core/Tensor.h>
 

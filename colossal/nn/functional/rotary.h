@@ -3,8 +3,8 @@
 // element i turns with i + d/2.
 //
 //   RotaryTable table = functional::rotary_table(inverse_frequencies, max_positions, at::kFloat, device);
-//   q = functional::apply_rotary(q, table, offset);       // q: [batch, sequence, heads, d]; its position 0
-//   is number `offset`
+//   q = functional::apply_rotary(q, table, offset);
+//   // q: [batch, sequence, heads, d]; its position 0 is number `offset`
 //
 // Thread-safe: pure functions.
 #pragma once
