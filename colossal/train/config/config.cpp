@@ -90,7 +90,7 @@ std::string run_config_reference() {
          "file and line, "
          "before any rank starts (exit code 2).\n\n"
          "This page is generated from the declarations in `colossal/train/config/describe_*.cpp`; "
-         "`colossal config --reference` prints it.\n\n" +
+         "`colossal config --markdown` prints it.\n\n" +
          config::to_markdown(run_schema());
 }
 
