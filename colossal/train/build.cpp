@@ -9,8 +9,33 @@
 #include "colossal/nn/dense_factory.h"
 #include "colossal/nn/parameter.h"
 #include "colossal/train/config/components.h"
+#include "colossal/train/run_state.h"
 
 namespace colossal::train {
+namespace {
+
+// model.load: a Hugging Face folder, or a checkpoint of a run in any layout.
+std::shared_ptr<models::LanguageModel> load_model(const ModelSection& section, const Context& context,
+                                                  nn::LayerFactory& make) {
+  const std::filesystem::path path = *section.load;
+  const auto build = [&](models::ModelConfig config) {
+    config.dropout = section.dropout;
+    config.attention_dropout = section.attention_dropout;
+    return models::build(config, make);
+  };
+  if (std::filesystem::exists(path / "config.json")) {
+    const checkpoint::HuggingFaceFolder folder(path);
+    auto model = build(folder.config());
+    folder.load(nn::parameters(*model, context.mesh), context.rank());
+    return model;
+  }
+  const checkpoint::Checkpoint checkpoint(path);
+  auto model = build(model_config_from(checkpoint.manifest().state.at("model")));
+  load_weights(nn::parameters(*model, context.mesh), checkpoint, context.rank());
+  return model;
+}
+
+}  // namespace
 
 Json model_json(const models::ModelConfig& config) {
   return {{"family", config.family}, {"config", models::family(config.family).to_foreign(config)}};
@@ -46,15 +71,7 @@ std::shared_ptr<models::LanguageModel> build_model(const RunConfig& config, cons
   state->global_rows = config.train.global_batch_size;
   nn::DenseFactory make(context.mesh, state,
                         {.compute = scalar_type(config.train.precision), .device = context.device()});
-  if (config.model.load) {
-    const checkpoint::HuggingFaceFolder folder(*config.model.load);
-    models::ModelConfig loaded = folder.config();
-    loaded.dropout = config.model.dropout;
-    loaded.attention_dropout = config.model.attention_dropout;
-    auto model = models::build(loaded, make);
-    folder.load(nn::parameters(*model, context.mesh), context.rank());
-    return model;
-  }
+  if (config.model.load) return load_model(config.model, context, make);
   auto model = models::build(model_config(config.model, vocab_size), make);
   nn::initialize(nn::parameters(*model, context.mesh), state->seed, context.rank());
   return model;

@@ -24,7 +24,7 @@ struct Evaluation {
   int64_t num_targets = 0;
 };
 
-// The first `max_batches` global batches in the dataset's own order: the same sequences every time and in every layout.
+// The first `max_batches` global batches in the dataset's own order: the same sequences every time and in every layout. Dropout is off.
 Evaluation evaluate(models::LanguageModel& model, std::shared_ptr<const data::Dataset> dataset,
                     const EvaluateOptions& options, const Context& context);
 

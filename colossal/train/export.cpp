@@ -8,6 +8,7 @@
 #include "colossal/models/family.h"
 #include "colossal/nn/dense_factory.h"
 #include "colossal/train/build.h"
+#include "colossal/train/run_state.h"
 
 namespace colossal::train {
 namespace fs = std::filesystem;
@@ -25,11 +26,7 @@ std::shared_ptr<models::LanguageModel> build_for(const models::ModelConfig& conf
 std::shared_ptr<models::LanguageModel> load_checkpoint(const checkpoint::Checkpoint& checkpoint,
                                                        const comm::Mesh& mesh, at::ScalarType dtype) {
   auto model = build_for(model_config_from(checkpoint.manifest().state.at("model")), mesh, dtype);
-  at::NoGradGuard no_grad;
-  for (const nn::Parameter& p : nn::parameters(*model, mesh)) {
-    const at::Tensor piece = checkpoint.read("model." + p.name, p.layout(), mesh.rank());
-    p.tensor.copy_(piece.view(p.tensor.sizes()));
-  }
+  load_weights(nn::parameters(*model, mesh), checkpoint, mesh.rank());
   return model;
 }
 

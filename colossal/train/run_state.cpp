@@ -20,4 +20,14 @@ void load_run_tensors(Engine& engine, const checkpoint::Checkpoint& checkpoint) 
   for (const nn::Parameter& p : engine.optimizer().parameters()) tensor::drop_cast(p.tensor);
 }
 
+void load_weights(const std::vector<nn::Parameter>& parameters, const checkpoint::Checkpoint& checkpoint,
+                  int rank) {
+  at::NoGradGuard no_grad;
+  for (const nn::Parameter& p : parameters) {
+    const at::Tensor piece = checkpoint.read("model." + p.name, p.layout(), rank);
+    p.tensor.copy_(piece.view(p.tensor.sizes()));
+    tensor::drop_cast(p.tensor);
+  }
+}
+
 }  // namespace colossal::train

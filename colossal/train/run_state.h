@@ -18,4 +18,8 @@ std::vector<checkpoint::NamedTensor> run_tensors(Engine& engine);
 // Fills parameters and optimizer state from a checkpoint of any layout. IoError names what is missing or differs.
 void load_run_tensors(Engine& engine, const checkpoint::Checkpoint& checkpoint);
 
+// The weights alone, into parameters of any dtype.
+void load_weights(const std::vector<nn::Parameter>& parameters, const checkpoint::Checkpoint& checkpoint,
+                  int rank);
+
 }  // namespace colossal::train

@@ -97,8 +97,9 @@ Trainer::Trainer(RunConfig config, Context context, Resume resume_from)
   }
 }
 
-// Of all ranks together, measured by all at the same time.
+// Of all ranks together, measured by all at the same time; 0 where nobody is shown it.
 double Trainer::measure_peak_flops() const {
+  if (config_.run.progress == ProgressStyle::none) return 0;
   at::Tensor flops =
       at::full({1}, tensor::matmul_peak_flops(scalar_type(config_.train.precision), context_.device()),
                at::dtype(at::kDouble).device(context_.device()));

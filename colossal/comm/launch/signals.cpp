@@ -2,8 +2,8 @@
 #include "colossal/comm/launch/signals.h"
 
 #include <atomic>
-
-#include "colossal/base/error.h"
+#include <csignal>
+#include <mutex>
 
 namespace colossal::comm {
 namespace {
@@ -11,9 +11,12 @@ namespace {
 constexpr int kSignals[3] = {SIGTERM, SIGINT, SIGUSR1};
 
 // A handler can reach nothing but process-wide state; lock-free atomics are safe in it.
-std::atomic<bool> installed{false};
 std::atomic<bool> save{false};
 std::atomic<int> stop{0};
+// Handlers belong to the process, and so does what they replaced.
+std::mutex handlers_mutex;
+int num_objects = 0;
+struct sigaction previous[3];
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 void on_signal(int signal) {
@@ -28,19 +31,21 @@ void on_signal(int signal) {
 }  // namespace
 
 SignalFlags::SignalFlags() {
-  if (installed.exchange(true)) throw InternalError("SignalFlags: a second object in one process.");
+  std::lock_guard lock(handlers_mutex);
+  if (num_objects++ > 0) return;
   save = false;
   stop = 0;
   struct sigaction action = {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (int i = 0; i < 3; i++) sigaction(kSignals[i], &action, &previous_[i]);
+  for (int i = 0; i < 3; i++) sigaction(kSignals[i], &action, &previous[i]);
 }
 
 SignalFlags::~SignalFlags() {
-  for (int i = 0; i < 3; i++) sigaction(kSignals[i], &previous_[i], nullptr);
-  installed = false;
+  std::lock_guard lock(handlers_mutex);
+  if (--num_objects > 0) return;
+  for (int i = 0; i < 3; i++) sigaction(kSignals[i], &previous[i], nullptr);
 }
 
 bool SignalFlags::save_requested() const { return save.load(); }

@@ -6,17 +6,17 @@
 //   if (signals.stop_requested()) break;
 //
 // Ranks receive signals at different steps: decide together (all_reduce max of the flags) before acting.
-// A second SIGINT, or any of them once the object is gone, has its default action. Thread safety: readable
-// from any thread. One object at a time per process, because signal handlers belong to the process.
+// A second SIGINT, or any of them once the last object is gone, has its default action. Thread safety: usable
+// from any thread. Signal handlers belong to the process, so all objects in it (ranks that are threads) see the
+// same requests, and whichever takes one takes it for all.
 #pragma once
-#include <csignal>
 
 namespace colossal::comm {
 
 class SignalFlags {
  public:
-  SignalFlags();   // throws InternalError when another one exists
-  ~SignalFlags();  // restores the handlers found
+  SignalFlags();   // the first one installs the handlers
+  ~SignalFlags();  // the last one restores those found
   SignalFlags(const SignalFlags&) = delete;
   SignalFlags& operator=(const SignalFlags&) = delete;
 
@@ -24,9 +24,6 @@ class SignalFlags {
   bool take_save_request();     // reads and clears
   bool stop_requested() const;  // stays set
   int stop_signal() const;      // SIGTERM or SIGINT; 0 while no stop is requested
-
- private:
-  struct sigaction previous_[3];
 };
 
 }  // namespace colossal::comm

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/train/small_run.h"
+
+#include <doctest/doctest.h>
+
+#include "colossal/base/file.h"
+#include "colossal/checkpoint/directory.h"
+#include "colossal/checkpoint/store.h"
+#include "colossal/comm/run_ranks.h"
+
+namespace colossal::testing {
+
+using namespace train;
+
+namespace {
+
+constexpr const char* kRun = R"(
+[run]
+seed = 5
+progress = "none"
+tensorboard = false
+device = "cpu"
+[model]
+family = "gpt2"
+num_layers = 2
+hidden_size = 16
+num_heads = 2
+ffn_size = 24
+dropout = 0.2
+attention_dropout = 0.2
+[data]
+sequence_length = 12
+[train]
+steps = 10
+global_batch_size = 8
+microbatch_size = 2
+precision = "fp64"
+clip_norm = 0.5
+[optimizer]
+name = "adamw"
+learning_rate = 1e-2
+[schedule]
+name = "cosine"
+warmup_steps = 2
+total_steps = 10
+[parallel]
+bucket_mb = 0.004
+[checkpoint]
+every = 5
+keep = 3
+)";
+
+std::string training_text() {
+  std::string text;
+  for (int i = 0; text.size() < 30 * 12; ++i) text += static_cast<char>('a' + (i * i + i / 7) % 26);
+  return text;
+}
+
+}  // namespace
+
+RunConfig small_run(const std::filesystem::path& folder, int ranks, const std::vector<std::string>& changes) {
+  std::filesystem::create_directories(folder);
+  const std::filesystem::path text = folder / "train.txt";
+  if (!std::filesystem::exists(text)) write_file_durably(text, training_text());
+  std::vector<std::string> all = {"run.output=" + (folder / "run").string(), "data.train=" + text.string()};
+  all.insert(all.end(), changes.begin(), changes.end());
+  return parse_run_config(kRun, "run.toml", all, ranks);
+}
+
+void run_trainer(const RunConfig& config, Resume resume) {
+  comm::run_ranks(static_cast<int>(config.parallel.data.value()), [&](std::shared_ptr<comm::World> world) {
+    Trainer trainer(config, launch_on(std::move(world)), resume);
+    const ExitCode code = trainer.run();
+    if (code != ExitCode::ok) throw InternalError("the trainer stopped early.");
+  });
+}
+
+Outcome outcome_of(const RunConfig& config) {
+  Outcome outcome;
+  outcome.steps = read_metrics(std::filesystem::path(config.run.output) / "metrics.jsonl");
+  const std::vector<checkpoint::Found> found = checkpoint::list(config.checkpoint_folder());
+  REQUIRE_FALSE(found.empty());
+  const checkpoint::Checkpoint newest(found.back().folder);
+  for (const checkpoint::TensorEntry& entry : newest.manifest().tensors) {
+    const auto layout = tensor::Layout::replicated(entry.shape, comm::MeshShape({{"data", 1}}));
+    outcome.tensors[entry.name] = newest.read(entry.name, layout, 0).view(entry.shape);
+  }
+  outcome.engine = newest.manifest().state.at("engine");
+  outcome.loader = newest.manifest().state.at("loader");
+  return outcome;
+}
+
+void remove_checkpoint(const RunConfig& config, int64_t step) {
+  REQUIRE(std::filesystem::remove_all(config.checkpoint_folder() / checkpoint::folder_name(step)) > 0);
+}
+
+void check_equal_bits(const Outcome& a, const Outcome& b) {
+  REQUIRE(a.steps.size() == b.steps.size());
+  for (size_t i = 0; i < a.steps.size(); ++i) {
+    CAPTURE(i);
+    CHECK(a.steps[i].step == b.steps[i].step);
+    CHECK(a.steps[i].learning_rate == b.steps[i].learning_rate);
+    CHECK(a.steps[i].loss_scale == b.steps[i].loss_scale);
+    CHECK(a.steps[i].applied == b.steps[i].applied);
+    CHECK(std::bit_cast<uint64_t>(a.steps[i].loss) == std::bit_cast<uint64_t>(b.steps[i].loss));
+    CHECK(std::bit_cast<uint64_t>(a.steps[i].grad_norm) == std::bit_cast<uint64_t>(b.steps[i].grad_norm));
+  }
+  REQUIRE(a.tensors.size() == b.tensors.size());
+  for (const auto& [name, tensor] : a.tensors) {
+    CAPTURE(name);
+    REQUIRE(b.tensors.contains(name));
+    CHECK(at::equal(tensor, b.tensors.at(name)));
+  }
+  CHECK(a.engine == b.engine);
+  CHECK(a.loader == b.loader);
+}
+
+void check_close(const Outcome& a, const Outcome& b, double tolerance) {
+  REQUIRE(a.steps.size() == b.steps.size());
+  for (size_t i = 0; i < a.steps.size(); ++i) {
+    CAPTURE(i);
+    CHECK(a.steps[i].step == b.steps[i].step);
+    CHECK(a.steps[i].learning_rate == b.steps[i].learning_rate);
+    CHECK(std::abs(a.steps[i].loss - b.steps[i].loss) <= tolerance);
+    CHECK(std::abs(a.steps[i].grad_norm - b.steps[i].grad_norm) <= tolerance);
+  }
+  REQUIRE(a.tensors.size() == b.tensors.size());
+  for (const auto& [name, tensor] : a.tensors) {
+    CAPTURE(name);
+    REQUIRE(b.tensors.contains(name));
+    CHECK((tensor - b.tensors.at(name)).abs().max().item<double>() <= tolerance);
+  }
+}
+
+}  // namespace colossal::testing
