@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/optim/loss_scaler.h"
 
+#include <algorithm>
+
 namespace colossal::optim {
 
 void LossScaler::update(bool all_finite) {
   if (!all_finite) {
-    scale_ *= options_.backoff;
+    scale_ = std::max(std::min(1.0, scale_), scale_ * options_.backoff);
     good_steps_ = 0;
     ++num_skipped_;
   } else if (++good_steps_ == options_.interval) {

@@ -15,7 +15,7 @@ namespace colossal::optim {
 struct LossScaleOptions {
   double initial = 65536;
   double growth = 2;
-  double backoff = 0.5;
+  double backoff = 0.5;     // never below 1: what is not finite there is no overflow of the scale
   int64_t interval = 2000;  // good steps between two growths
 };
 

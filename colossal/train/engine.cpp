@@ -82,7 +82,8 @@ StepReport Engine::step() {
     optimizer_->step(
         {.learning_rate = report.learning_rate,
          .gradient_scale = optim::clip_factor(report.grad_norm, options_.clip_norm) / loss_scale});
-  } else if (!scaler_ && options_.on_nonfinite == NonfinitePolicy::stop) {
+  } else if (loss_scale <= 1 && options_.on_nonfinite == NonfinitePolicy::stop) {
+    // Above 1 it may be an overflow of fp16, which a smaller scale mends.
     throw NumericsError(
         fmt::format("step {}: the gradient of {} is NaN or Inf on at least one rank. Nothing was updated in "
                     "this step. Lower "

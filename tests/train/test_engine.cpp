@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+// initialize() and Engine with a module that is not ours: data parallelism, precision, gradients that are not finite.
+#include <doctest/doctest.h>
+
+#include <mutex>
+
+#include "colossal/base/error.h"
+#include "colossal/comm/run_ranks.h"
+#include "colossal/tensor/random.h"
+#include "colossal/train/initialize.h"
+
+using namespace colossal;
+using namespace colossal::train;
+
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr int64_t kSamples = 24, kIn = 5, kHidden = 9;
+
+at::Tensor numbers(const char* name, const tensor::Shape& shape, double stddev = 1) {
+  return tensor::normal(tensor::RandomKey(3).named(name), shape, {tensor::Shape(shape.size(), 0), shape}, 0,
+                        stddev, at::kDouble);
+}
+
+// A module as users write it; `offset` makes ranks start with different weights.
+struct Net : torch::nn::Module {
+  explicit Net(double offset) {
+    w0 = register_parameter("w0", numbers("w0", {kHidden, kIn}, 0.5) + offset);
+    b0 = register_parameter("b0", at::zeros({kHidden}, at::kDouble) + offset);
+    w1 = register_parameter("w1", numbers("w1", {1, kHidden}, 0.5) + offset);
+    seen = register_buffer("seen", at::full({1}, 7.0 + offset, at::kDouble));
+  }
+  at::Tensor forward(const at::Tensor& x) { return at::linear(at::tanh(at::linear(x, w0, b0)), w1); }
+  at::Tensor w0, b0, w1, seen;
+};
+
+at::Tensor squared(const at::Tensor& y, const at::Tensor& label) { return at::mse_loss(y, label); }
+
+std::shared_ptr<data::TensorDataset> points(at::ScalarType dtype = at::kDouble) {
+  const at::Tensor x = numbers("x", {kSamples, kIn});
+  return std::make_shared<data::TensorDataset>(x.to(dtype), x.sin().sum(1, true).to(dtype));
+}
+
+InitializeOptions options_for(at::ScalarType precision) {
+  return {.global_batch_size = 8,
+          .microbatch_size = 2,
+          .precision = precision,
+          .pass = data::Pass::endless,
+          .clip_norm = 1,
+          .schedule = {.name = "linear", .learning_rate = 0.05, .warmup_steps = 2, .total_steps = 30}};
+}
+
+std::vector<at::Tensor> copies(Engine& engine) {
+  std::vector<at::Tensor> out;
+  for (const nn::Parameter& p : engine.optimizer().parameters()) out.push_back(p.tensor.detach().clone());
+  for (const optim::StateTensor& s : engine.optimizer().state()) out.push_back(s.local.clone());
+  return out;
+}
+
+bool equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const at::Tensor& x, const at::Tensor& y) { return at::equal(x, y); });
+}
+
+// What each rank saw.
+struct Seen {
+  std::vector<at::Tensor> start, end;
+  double start_buffer = 0;
+  std::vector<StepReport> reports;
+  std::vector<bool> changed;             // per step: weights or optimizer state
+  double first_loss = 0, last_loss = 0;  // of the rank's microbatches
+  at::ScalarType output = at::kDouble;
+  std::string error;
+};
+
+struct Poison {
+  int64_t step = 0;  // counted from 1; 0: none
+  int rank = 0;
+};
+
+std::vector<Seen> run_net(int ranks, int64_t steps, const InitializeOptions& options,
+                          const Poison& poison = {}) {
+  std::vector<Seen> all(static_cast<size_t>(ranks));
+  comm::run_ranks(ranks, [&](std::shared_ptr<comm::World> world) {
+    const Context context = launch_on(std::move(world));
+    Seen& seen = all[static_cast<size_t>(context.rank())];
+    const bool low = options.precision == at::kBFloat16 || options.precision == at::kHalf;
+    auto model = std::make_shared<Net>(0.01 * context.rank());
+    if (low) model->to(at::kFloat);
+    auto [engine, loader] = initialize(context, model, {.name = "adamw"}, squared,
+                                       points(low ? at::kFloat : options.precision), options);
+    seen.start = copies(engine);
+    seen.start_buffer = model->seen.item<double>();
+    for (int64_t step = 1; step <= steps && seen.error.empty(); ++step) {
+      const std::vector<at::Tensor> before = copies(engine);
+      engine.zero_grad();
+      seen.last_loss = 0;
+      for (const data::Batch& batch : loader.next_step()) {
+        const at::Tensor output = engine(batch.input);
+        seen.output = output.scalar_type();
+        at::Tensor loss = engine.criterion(output.to(batch.label.scalar_type()), batch.label);
+        seen.last_loss += loss.item<double>();
+        // Only the gradient of b0 is spoiled.
+        if (step == poison.step && context.rank() == poison.rank) loss = loss + kNan * model->b0.sum();
+        engine.backward(loss);
+      }
+      if (step == 1) seen.first_loss = seen.last_loss;
+      try {
+        seen.reports.push_back(engine.step());
+      } catch (const NumericsError& error) {
+        seen.error = error.what();
+      }
+      seen.changed.push_back(!equal(before, copies(engine)));
+    }
+    seen.end = copies(engine);
+  });
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("a module of the user's own starts with the weights and buffers of rank 0 on all ranks") {
+  const auto seen = run_net(3, 0, {.global_batch_size = 6, .precision = at::kDouble});
+  const auto one = run_net(1, 0, {.global_batch_size = 6, .precision = at::kDouble});
+  for (const Seen& rank : seen) {
+    CHECK(equal(rank.start, one[0].start));
+    CHECK(rank.start_buffer == 7.0);
+  }
+}
+
+TEST_CASE("a module of the user's own learns the same on 1, 2 and 4 ranks") {
+  const auto one = run_net(1, 10, options_for(at::kDouble));
+  CHECK(one[0].last_loss < one[0].first_loss / 2);
+  for (const int ranks : {2, 4}) {
+    CAPTURE(ranks);
+    for (const Seen& rank : run_net(ranks, 10, options_for(at::kDouble))) {
+      REQUIRE(rank.end.size() == one[0].end.size());
+      for (size_t i = 0; i < rank.end.size(); ++i)
+        CHECK((rank.end[i] - one[0].end[i]).abs().max().item<double>() < 1e-12);
+      for (size_t i = 0; i < 10; ++i) {
+        CHECK(std::abs(rank.reports[i].grad_norm - one[0].reports[i].grad_norm) < 1e-12);
+        CHECK(rank.reports[i].learning_rate == one[0].reports[i].learning_rate);
+        CHECK(rank.reports[i].step == static_cast<int64_t>(i) + 1);
+        CHECK(rank.reports[i].applied);
+      }
+    }
+  }
+}
+
+TEST_CASE("step() acts only after the last microbatch of a global batch") {
+  comm::run_ranks(1, [](std::shared_ptr<comm::World> world) {
+    auto [engine, loader] =
+        initialize(launch_on(std::move(world)), std::make_shared<Net>(0), {.name = "sgd", .weight_decay = 0},
+                   squared, points(), options_for(at::kDouble));
+    std::vector<bool> boundaries;
+    for (const data::Batch& batch : loader) {
+      engine.zero_grad();
+      engine.backward(engine.criterion(engine(batch.input), batch.label));
+      boundaries.push_back(engine.step().boundary);
+      if (boundaries.size() == 8) break;
+    }
+    CHECK((boundaries == std::vector<bool>{false, false, false, true, false, false, false, true}));
+    CHECK(engine.num_steps() == 2);
+  });
+}
+
+TEST_CASE("autocast: the module computes in bf16 or fp16, weights stay fp32 and equal on all ranks") {
+  for (const at::ScalarType precision : {at::kBFloat16, at::kHalf}) {
+    CAPTURE(at::toString(precision));
+    const auto seen = run_net(2, 20, options_for(precision));
+    CHECK((seen[0].output == precision));
+    CHECK((seen[0].end[0].scalar_type() == at::kFloat));
+    CHECK(equal(seen[0].end, seen[1].end));
+    CHECK(seen[0].last_loss < seen[0].first_loss / 2);
+    CHECK(seen[0].reports[19].applied);
+  }
+}
+
+TEST_CASE("stop: a NaN on one rank ends the run on all ranks with the step and the parameter") {
+  const auto seen =
+      run_net(3, 6, {.global_batch_size = 6, .precision = at::kDouble, .pass = data::Pass::endless},
+              {.step = 3, .rank = 1});
+  for (const Seen& rank : seen) {
+    CHECK(rank.error ==
+          "step 3: the gradient of b0 is NaN or Inf on at least one rank. Nothing was updated in this step. "
+          "Lower optimizer.learning_rate, set train.clip_norm, or skip such steps with train.on_nonfinite = "
+          "\"skip\".");
+    CHECK((rank.changed == std::vector<bool>{true, true, false}));
+  }
+}
+
+TEST_CASE("skip: a step with a NaN changes nothing, is reported, and training goes on") {
+  InitializeOptions options = options_for(at::kDouble);
+  options.on_nonfinite = NonfinitePolicy::skip;
+  const auto seen = run_net(2, 5, options, {.step = 3, .rank = 1});
+  for (const Seen& rank : seen) {
+    CHECK(rank.error.empty());
+    REQUIRE(rank.reports.size() == 5);
+    for (size_t i = 0; i < 5; ++i) {
+      CAPTURE(i);
+      CHECK(rank.reports[i].applied == (i != 2));
+      CHECK(rank.changed[i] == (i != 2));
+      CHECK(rank.reports[i].nonfinite == (i == 2 ? "b0" : ""));
+      CHECK(std::isfinite(rank.reports[i].grad_norm) == (i != 2));
+      CHECK(rank.reports[i].step == static_cast<int64_t>(i) + 1);
+    }
+    CHECK(equal(rank.end, seen[0].end));
+  }
+}
+
+namespace {
+
+// Steps of a one-weight module with loss = slope * w under fp16's loss scale.
+std::vector<StepReport> scaled_steps(const std::vector<double>& slopes, double initial_scale,
+                                     NonfinitePolicy policy, std::string* error = nullptr) {
+  std::vector<StepReport> reports;
+  comm::run_ranks(1, [&](std::shared_ptr<comm::World> world) {
+    const Context context = launch_on(std::move(world));
+    auto model = std::make_shared<torch::nn::Module>();
+    const at::Tensor w = model->register_parameter("w", at::ones({1}));
+    Engine engine(context, model,
+                  optim::make_optimizer({.name = "sgd", .weight_decay = 0},
+                                        nn::parameters(*model, context.mesh), context.mesh),
+                  {.on_nonfinite = policy,
+                   .loss_scale = optim::LossScaleOptions{.initial = initial_scale, .interval = 2},
+                   .schedule = {.learning_rate = 0.25}});
+    for (const double slope : slopes) {
+      const double before = w.item<double>();
+      engine.zero_grad();
+      engine.backward((w * slope).sum());
+      try {
+        reports.push_back(engine.step());
+      } catch (const NumericsError& e) {
+        if (error != nullptr) *error = e.what();
+        return;
+      }
+      CHECK(w.item<double>() == before - (reports.back().applied ? 0.25 * slope : 0.0));
+    }
+  });
+  return reports;
+}
+
+}  // namespace
+
+TEST_CASE("fp16: an overflow halves the scale and skips the step; good steps raise it again") {
+  const double big = std::ldexp(1.0, 127);  // times 4 is more than fp32 holds
+  const auto reports = scaled_steps({4, 4, 1, 1, 1}, big, NonfinitePolicy::stop);
+  REQUIRE(reports.size() == 5);
+  const std::vector<bool> applied = {false, false, true, true, true};
+  const std::vector<double> scales = {big, big / 2, big / 4, big / 4, big / 2};
+  for (size_t i = 0; i < 5; ++i) {
+    CAPTURE(i);
+    CHECK(reports[i].applied == applied[i]);
+    CHECK(reports[i].loss_scale == scales[i]);
+    CHECK(reports[i].nonfinite == (applied[i] ? "" : "w"));
+    if (applied[i]) CHECK(reports[i].grad_norm == 1);
+  }
+}
+
+TEST_CASE("fp16: NaN that no loss scale explains is treated as without one") {
+  std::string error;
+  const auto reports = scaled_steps({1, kNan, kNan, kNan, kNan}, 4, NonfinitePolicy::stop, &error);
+  CHECK(reports.size() == 3);  // scales 4 and 2 are given up first
+  CHECK(
+      error ==
+      "step 4: the gradient of w is NaN or Inf on at least one rank. Nothing was updated in this step. Lower "
+      "optimizer.learning_rate, set train.clip_norm, or skip such steps with train.on_nonfinite = \"skip\".");
+  const auto skipped = scaled_steps({1, kNan, kNan, kNan, kNan, 1}, 4, NonfinitePolicy::skip);
+  REQUIRE(skipped.size() == 6);
+  CHECK(skipped[5].loss_scale == 1);
+  CHECK(skipped[5].applied);
+}
