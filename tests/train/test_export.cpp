@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// A checkpoint of two ranks leaves the run: as a Hugging Face folder, for inference, as the start of another run.
+#include <doctest/doctest.h>
+
+#include "colossal/base/error.h"
+#include "colossal/checkpoint/directory.h"
+#include "colossal/comm/run_ranks.h"
+#include "colossal/models/generate.h"
+#include "colossal/train/build.h"
+#include "colossal/train/export.h"
+#include "tests/support/scratch.h"
+#include "tests/train/small_run.h"
+
+using namespace colossal;
+using namespace colossal::train;
+using namespace colossal::testing;
+
+namespace {
+
+at::Tensor ids() { return at::arange(24, at::kLong).view({2, 12}) * 7 % 257; }
+
+at::Tensor logits_of(const LoadedModel& loaded) {
+  at::NoGradGuard no_grad;
+  return loaded.model->logits(ids());
+}
+
+std::vector<std::string> short_run(const std::string& family, const std::string& precision) {
+  std::vector<std::string> changes = {"train.steps=3", "model.family=" + family,
+                                      "train.precision=" + precision};
+  if (family != "gpt2") changes.emplace_back("model.num_kv_heads=1");
+  return changes;
+}
+
+}  // namespace
+
+TEST_CASE("an exported checkpoint gives the same logits as the run, and continues a prompt") {
+  const comm::Mesh alone;
+  for (const std::string family : {"gpt2", "llama", "qwen2"}) {
+    for (const std::string precision : {"fp64", "bf16"}) {
+      CAPTURE(family);
+      CAPTURE(precision);
+      const ScratchFolder scratch;
+      const RunConfig config = small_run(scratch.path(), 2, short_run(family, precision));
+      run_trainer(config, Resume::no);
+      const auto checkpoint = config.checkpoint_folder() / checkpoint::folder_name(3);
+      export_huggingface(checkpoint, scratch / "exported");
+
+      const auto dtype = precision == "fp64" ? at::kDouble : at::kFloat;
+      const LoadedModel run = load_for_inference(config.run.output, alone, dtype);
+      const LoadedModel step = load_for_inference(checkpoint, alone, dtype);
+      const LoadedModel exported = load_for_inference(scratch / "exported", alone, dtype);
+      REQUIRE(run.tokenizer);
+      CHECK(run.tokenizer->vocab_size() == 257);
+      CHECK(at::equal(logits_of(run), logits_of(step)));
+      CHECK(at::equal(logits_of(run), logits_of(exported)));
+      CHECK(at::equal(logits_of(run), logits_of(exported)));  // no dropout
+      CHECK((logits_of(run).scalar_type() == dtype));
+
+      const at::Tensor prompt = ids().narrow(1, 0, 4);
+      const at::Tensor text = models::generate(*exported.model, prompt, {.max_new_tokens = 6});
+      CHECK((text.sizes() == at::IntArrayRef({2, 10})));
+      CHECK(at::equal(text, models::generate(*run.model, prompt, {.max_new_tokens = 6})));
+      // Greedy: each token is the likeliest behind those before it.
+      at::NoGradGuard no_grad;
+      const at::Tensor likeliest = run.model->logits(text.narrow(1, 0, 9)).argmax(-1).narrow(1, 3, 6);
+      CHECK(at::equal(text.narrow(1, 4, 6), likeliest));
+    }
+  }
+}
+
+TEST_CASE("model.load starts a run from a checkpoint or from its export, on any number of ranks") {
+  const ScratchFolder scratch;
+  const RunConfig first = small_run(scratch.path(), 2, {"train.steps=3"});
+  run_trainer(first, Resume::no);
+  const auto checkpoint = first.checkpoint_folder() / checkpoint::folder_name(3);
+  export_huggingface(checkpoint, scratch / "exported");
+  const at::Tensor expected = logits_of(load_for_inference(checkpoint, comm::Mesh(), at::kDouble));
+
+  const std::string rest =
+      "[train]\nprecision = \"fp64\"\nglobal_batch_size = 4\n[data]\nsequence_length = 12\n";
+  for (const auto& folder : {checkpoint, scratch / "exported"}) {
+    CAPTURE(folder);
+    const RunConfig config = parse_run_config(rest, "run.toml",
+                                              {"data.train=" + (scratch / "train.txt").string(),
+                                               "model.load=" + folder.string(), "model.dropout=0.3"},
+                                              2);
+    comm::run_ranks(2, [&](std::shared_ptr<comm::World> world) {
+      const Context context = launch_on(std::move(world));
+      const auto model = build_model(config, context, 257);
+      CHECK(model->config().dropout == 0.3);
+      CHECK(model->config().attention_dropout == 0.0);
+      model->state().training = false;
+      at::NoGradGuard no_grad;
+      CHECK(at::equal(model->logits(ids()), expected));
+    });
+  }
+}
+
+TEST_CASE("what is no model is refused by name") {
+  const ScratchFolder scratch;
+  const comm::Mesh alone;
+  const std::string nowhere = (scratch / "nowhere").string();
+  CHECK_THROWS_WITH_AS(load_for_inference(nowhere, alone, at::kFloat),
+                       (nowhere + ": there is no such folder").c_str(), IoError);
+  CHECK_THROWS_WITH_AS(
+      load_for_inference(scratch.path(), alone, at::kFloat),
+      (scratch.path().string() + ": holds neither config.json (a Hugging Face folder) nor a good checkpoint")
+          .c_str(),
+      IoError);
+}
