@@ -26,13 +26,16 @@ void prepare_data(const DataOptions& options) {
 
 Datasets open_data(const DataOptions& options) {
   Datasets data{.tokenizer = Tokenizer::load(options.tokenizer)};
+  const int64_t vocab = options.vocab_size > 0 ? options.vocab_size : data.tokenizer->vocab_size();
   if (is_synthetic(options)) {
-    constexpr int64_t kSamples = int64_t{1} << 20;
-    const int64_t vocab = options.vocab_size > 0 ? options.vocab_size : 50'304;
-    data.train = std::make_shared<SyntheticTokens>(kSamples, options.sequence_length, vocab, options.seed);
+    constexpr int64_t kSamples = int64_t{1} << 20, kHeldOut = 1024;
+    const auto tokens = [&](int64_t num_samples, uint64_t seed) {
+      return std::make_shared<SyntheticTokens>(num_samples, options.sequence_length, vocab, seed);
+    };
+    data.train = tokens(kSamples, options.seed);
+    data.validation = tokens(kHeldOut, options.seed + 1);
     return data;
   }
-  const int64_t vocab = options.vocab_size > 0 ? options.vocab_size : data.tokenizer->vocab_size();
   if (vocab < data.tokenizer->vocab_size()) {
     throw ConfigError(fmt::format(
         "model.vocab_size = {} is smaller than the {} ids of data.tokenizer = \"{}\". Allowed: {} or more.",

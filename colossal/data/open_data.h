@@ -23,8 +23,8 @@ struct DataOptions {
   double validation_fraction = 0;
   std::string tokenizer = "bytes";
   int64_t sequence_length = 1024;
-  int64_t vocab_size = 0;  // of the model; 0 = the tokenizer's (or 50304 for synthetic data without one)
-  uint64_t seed = 0;       // of synthetic tokens
+  int64_t vocab_size = 0;         // of the model; 0 = the tokenizer's
+  uint64_t seed = 0;              // of synthetic tokens
   TokenizeOptions tokenize = {};  // .cache is where token files are built
 };
 

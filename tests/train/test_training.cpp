@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The same run on 1, 2 and 4 ranks, and the same run interrupted.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
+#include <csignal>
+
+#include "colossal/base/error.h"
+#include "colossal/comm/run_ranks.h"
 #include "tests/support/scratch.h"
 #include "tests/train/small_run.h"
 
@@ -112,6 +117,74 @@ TEST_CASE("a run of two ranks goes on with four, and one of four with one") {
   const Outcome whole = trained(scratch.path(), 2);
   check_close(whole, resumed_at_5(scratch.path(), 4), 1e-10);
   check_close(whole, resumed_at_5(scratch.path(), 1), 1e-10);
+}
+
+TEST_CASE(
+    "SIGTERM to any rank saves after the step and stops all; the run then ends as if it had not been "
+    "stopped") {
+  const ScratchFolder scratch;
+  const RunConfig whole = small_run(scratch / "whole", 2), stopped = small_run(scratch / "stopped", 2);
+  run_trainer(whole, Resume::no);
+  comm::run_ranks(2, [&](std::shared_ptr<comm::World> world) {
+    const Context context = launch_on(std::move(world));
+    Trainer trainer(stopped, context, Resume::no);
+    if (context.rank() == 1) std::raise(SIGTERM);
+    CHECK(trainer.run() == ExitCode::preempted);
+  });
+  CHECK(outcome_of(stopped).steps.size() == 1);
+  CHECK(outcome_of(stopped).engine.at("step").get<int>() == 1);
+  run_trainer(stopped, Resume::newest);
+  check_equal_bits(outcome_of(whole), outcome_of(stopped));
+}
+
+TEST_CASE("a run that diverges skips its steps, or stops on all ranks, as train.on_nonfinite says") {
+  const ScratchFolder scratch;
+  std::vector<std::string> changes = {"optimizer.learning_rate=1000", "optimizer.name=adamw",
+                                      "optimizer.weight_decay=100",   "schedule.min_ratio=1",
+                                      "schedule.warmup_steps=0",      "train.precision=fp32",
+                                      "train.on_nonfinite=skip"};
+  const Outcome skipping = trained(scratch / "skip", 2, changes);
+  REQUIRE(skipping.steps.size() == 10);
+  const auto bad = std::find_if(skipping.steps.begin(), skipping.steps.end(),
+                                [](const StepMetrics& step) { return !step.applied; });
+  REQUIRE(bad != skipping.steps.begin());
+  REQUIRE(bad != skipping.steps.end());
+  for (auto step = bad; step != skipping.steps.end(); ++step) {
+    CHECK_FALSE(step->applied);
+    CHECK(step->nonfinite == bad->nonfinite);
+  }
+
+  changes.back() = "train.on_nonfinite=stop";
+  const RunConfig stop = small_run(scratch / "stop", 2, changes);
+  std::vector<std::string> texts(2);
+  comm::run_ranks(2, [&](std::shared_ptr<comm::World> world) {
+    const Context context = launch_on(std::move(world));
+    Trainer trainer(stop, context, Resume::no);
+    try {
+      trainer.run();
+    } catch (const NumericsError& error) {
+      texts[static_cast<size_t>(context.rank())] = error.what();
+    }
+  });
+  for (const std::string& text : texts) {
+    CHECK(text ==
+          fmt::format("step {}: the gradient of {} is NaN or Inf on at least one rank. Nothing was updated "
+                      "in this step. Lower optimizer.learning_rate, set train.clip_norm, or skip such "
+                      "steps with train.on_nonfinite = \"skip\".",
+                      bad->step, bad->nonfinite));
+  }
+}
+
+TEST_CASE("synthetic data fits the model that no key sizes, and has held-out sequences") {
+  const ScratchFolder scratch;
+  const RunConfig config = small_run(
+      scratch.path(), 2,
+      {"data.train=synthetic", "train.steps=2", "train.evaluate_every=1", "train.evaluate_batches=1"});
+  run_trainer(config, Resume::no);
+  const Outcome outcome = outcome_of(config);
+  REQUIRE(outcome.steps.size() == 2);
+  CHECK(std::abs(outcome.steps[0].loss - std::log(257.0)) < 0.2);
+  CHECK(std::abs(outcome.steps[0].validation_loss.value_or(0) - std::log(257.0)) < 0.2);
 }
 
 TEST_CASE("resuming without a checkpoint starts at step 0") {
