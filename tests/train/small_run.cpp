@@ -90,6 +90,12 @@ Outcome outcome_of(const RunConfig& config) {
   return outcome;
 }
 
+Outcome trained(const std::filesystem::path& folder, int ranks, const std::vector<std::string>& changes) {
+  const RunConfig config = small_run(folder, ranks, changes);
+  run_trainer(config, Resume::no);
+  return outcome_of(config);
+}
+
 void remove_checkpoint(const RunConfig& config, int64_t step) {
   REQUIRE(std::filesystem::remove_all(config.checkpoint_folder() / checkpoint::folder_name(step)) > 0);
 }

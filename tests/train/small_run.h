@@ -32,6 +32,9 @@ struct Outcome {
 };
 Outcome outcome_of(const train::RunConfig& config);
 
+// A run from its start to its end.
+Outcome trained(const std::filesystem::path& folder, int ranks, const std::vector<std::string>& changes = {});
+
 // Takes the checkpoint of that step away, as if the run had been killed before it.
 void remove_checkpoint(const train::RunConfig& config, int64_t step);
 
