@@ -36,8 +36,8 @@ docs: build ## regenerate docs/config.md and the JSON schema of run files
 format: ## clang-format the tree
 	@git ls-files '*.h' '*.cpp' | xargs clang-format -i
 
-bench: build ## time build, rebuild, tests and the benchmark programs (JSON into build/bench)
-	@bench/run.sh $(BUILD)
+bench: build ## time build, rebuild and tests, run the benchmark programs (JSON lines)
+	@bench/run.sh
 
 clean: ## remove the build folder
 	@rm -rf $(BUILD)

@@ -13,7 +13,7 @@ set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g -DNDEBUG")
 find_program(COLOSSAL_CCACHE ccache)
 if(COLOSSAL_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
-      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${COLOSSAL_CCACHE})
+      CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${COLOSSAL_CCACHE})
 endif()
 find_program(COLOSSAL_MOLD mold)
 if(COLOSSAL_MOLD)

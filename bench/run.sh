@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# bench/run.sh [times | programs | all]: what docs/performance.md quotes, as JSON lines on standard output.
+#   times     clean build (no compiler cache), rebuild after touching one .cpp, the fast tests
+#   programs  every program under bench/ with its default sizes
+set -eu
+cd "$(dirname "$0")/.."
+what=${1:-all}
+jobs=$(nproc)
+
+now() { date +%s.%N; }
+report() { awk -v name="$1" -v a="$2" -v b="$3" 'BEGIN {printf "{\"measure\": \"%s\", \"seconds\": %.1f}\n", name, b - a}'; }
+
+if [ "$what" != programs ]; then
+  folder=build/timing
+  rm -rf "$folder"
+  export CCACHE_DISABLE=1
+  start=$(now)
+  cmake -S . -B "$folder" -G Ninja --log-level=WARNING >/dev/null
+  cmake --build "$folder" -j "$jobs" >/dev/null
+  report "clean build" "$start" "$(now)"
+  touch colossal/train/trainer.cpp
+  start=$(now)
+  cmake --build "$folder" -j "$jobs" >/dev/null
+  report "rebuild after touching colossal/train/trainer.cpp" "$start" "$(now)"
+  start=$(now)
+  ctest --test-dir "$folder" -L fast -j "$jobs" --output-on-failure >/dev/null
+  report "fast tests" "$start" "$(now)"
+fi
+if [ "$what" != times ]; then
+  for workload in w1 w3; do
+    for dtype in fp32 bf16; do build/bench/bench_step "$workload" --dtype "$dtype" --steps 5 | grep -o '{.*}'; done
+  done
+  build/bench/bench_optimizer
+  build/bench/bench_random
+  [ ! -x build/bench/bench_local_vs_mpi ] || for n in 2 4; do
+    mpirun --allow-run-as-root --oversubscribe -n "$n" build/bench/bench_local_vs_mpi
+  done
+fi
