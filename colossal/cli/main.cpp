@@ -17,6 +17,16 @@ namespace {
 const std::vector<std::string> kCommands = {"train",      "generate", "verify", "tokenize",
                                             "checkpoint", "config",   "report", "doctor"};
 
+// CLI11 only misses a command where the person has mistyped one.
+std::string problem_of(const CLI::ParseError& error, int argc, char** argv) {
+  const std::string first = argc > 1 ? argv[1] : "-";
+  if (first[0] == '-' || std::find(kCommands.begin(), kCommands.end(), first) != kCommands.end())
+    return fmt::format("{}.", error.what());
+  const auto near = did_you_mean(first, kCommands);
+  return fmt::format("there is no command \"{}\".{}", first,
+                     near ? fmt::format(" Did you mean \"{}\"?", *near) : "");
+}
+
 int parse(CLI::App& app, int argc, char** argv) {
   try {
     app.parse(argc, argv);
@@ -27,13 +37,7 @@ int parse(CLI::App& app, int argc, char** argv) {
     fmt::print("colossal {}\n", kVersion);
     return -1;
   } catch (const CLI::ParseError& error) {
-    std::string hint;
-    if (argc > 1 && argv[1][0] != '-') {
-      const bool known = std::find(kCommands.begin(), kCommands.end(), argv[1]) != kCommands.end();
-      if (const auto near = did_you_mean(argv[1], kCommands); !known && near)
-        hint = fmt::format(" Did you mean \"{}\"?", *near);
-    }
-    throw ConfigError(fmt::format("command line: {}.{} See `colossal --help`.", error.what(), hint));
+    throw ConfigError(fmt::format("command line: {} See `colossal --help`.", problem_of(error, argc, argv)));
   }
   return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "colossal/base/config/toml.h"
 #include "colossal/base/error.h"
 #include "colossal/cli/command.h"
 #include "colossal/comm/launch/failure.h"
@@ -17,13 +18,36 @@ struct Options {
   std::string model;
   std::string reference;
   std::string dtype = "float64";
+  std::vector<std::string> set;
   int num_ranks = 1;
 };
 
-int verify_as_rank(const Options& options) {
+// The axes that `--set parallel...` asks for; without it all ranks are data-parallel.
+std::vector<comm::Axis> axes_of(const Options& options) {
+  int64_t data = world_size(options.num_ranks);
+  const int64_t ranks = data;
+  for (const std::string& argument : options.set) {
+    const config::Override change = config::parse_override(argument);
+    if (change.path != "parallel.data") {
+      throw ConfigError(fmt::format(
+          "--set {}: the layout of a verification has no such key. Allowed: parallel.data.", change.path));
+    }
+    const auto* number = std::get_if<int64_t>(&change.value.data);
+    if (number == nullptr || *number != ranks) {
+      throw ConfigError(fmt::format(
+          "--set parallel.data: parallel.data = {} does not fill {} rank{}. Set parallel.data = {}{}.",
+          change.value.raw, ranks, ranks == 1 ? "" : "s", ranks,
+          number != nullptr && *number > 0 ? fmt::format(", or start with -n {}", *number) : ""));
+    }
+    data = *number;
+  }
+  return {{"data", static_cast<int>(data)}};
+}
+
+int verify_as_rank(const Options& options, std::vector<comm::Axis> axes) {
   train::Context context;
   try {
-    context = train::launch();
+    context = train::launch({.world = {}, .axes = std::move(axes)});
     const at::ScalarType dtype = options.dtype == "float64" ? at::kDouble : at::kFloat;
     const train::VerifyReport report =
         train::verify({.model = options.model, .reference = options.reference, .dtype = dtype}, context.mesh,
@@ -48,10 +72,13 @@ void add_verify(CLI::App& app, Invocation& invocation) {
   command->add_option("--reference", options->reference, "reference.safetensors (default: in the folder)");
   command->add_option("--dtype", options->dtype, "precision of the arithmetic")
       ->check(CLI::IsMember({"float64", "float32"}));
+  command->add_option("--set", options->set, "parallel.data=N: the layout; may be repeated")->take_all();
   command->add_option("-n", options->num_ranks, "number of ranks")->check(CLI::PositiveNumber);
   command->callback([=, &invocation] {
     invocation.action = [options, &invocation] {
-      return run_as_ranks(options->num_ranks, invocation, [&] { return verify_as_rank(*options); });
+      std::vector<comm::Axis> axes = axes_of(*options);  // checked before any rank starts
+      return run_as_ranks(options->num_ranks, invocation,
+                          [&] { return verify_as_rank(*options, std::move(axes)); });
     };
   });
 }

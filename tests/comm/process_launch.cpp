@@ -62,7 +62,7 @@ TEST_CASE("started by hand") {
 
 TEST_CASE("SIGTERM to the launcher reaches every rank") {
   const Finished run = run_process({kRanks, "--launch", "2", "--until-stopped"},
-                                   {.signal = SIGTERM, .signal_after = "first step done"});
+                                   {.signals = {{SIGTERM, "first step done"}}});
   INFO(run.output);
   CHECK(run.exit_code == 143);
   CHECK(count(run.output, "stopped by a signal") == 1);

@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <string_view>
 
@@ -47,7 +49,8 @@ struct Running {
   pid_t pid = -1;
   int output = -1;
   Clock::time_point started;
-  bool signalled = false;
+  size_t signals_sent = 0;
+  size_t searched = 0;  // of the output: where the text before the next signal may begin
   bool ended = false;
   Finished result;
 };
@@ -82,33 +85,55 @@ void drain(Running& r) {
   for (ssize_t n; (n = read(r.output, buffer, sizeof(buffer))) > 0;) r.result.output.append(buffer, n);
 }
 
+std::vector<pid_t> children_of(const std::string& process) {
+  std::vector<pid_t> result;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/" + process + "/task")) {
+    std::ifstream file(task.path() / "children");
+    for (pid_t pid; file >> pid;) result.push_back(pid);
+  }
+  return result;
+}
+
+pid_t rank_below(pid_t program, int rank) {
+  if (rank < 0) return program;
+  const std::string mark = "COLOSSAL_RANK=" + std::to_string(rank);
+  for (pid_t child : children_of(std::to_string(program))) {
+    std::ifstream file("/proc/" + std::to_string(child) + "/environ");
+    for (std::string entry; std::getline(file, entry, '\0');)
+      if (entry == mark) return child;
+  }
+  throw std::runtime_error("no such rank");
+}
+
+void send_next_signal(Running& r, const RunOptions& options) {
+  if (r.signals_sent == options.signals.size()) return;
+  const SignalAfter& next = options.signals[r.signals_sent];
+  const size_t found = r.result.output.find(next.after, r.searched);
+  if (found == std::string::npos) return;
+  r.searched = found + next.after.size();
+  r.signals_sent++;
+  kill(rank_below(r.pid, next.rank), next.signal);
+}
+
+double cpu_seconds(const rusage& usage) {
+  const auto seconds = [](const timeval& t) { return double(t.tv_sec) + 1e-6 * double(t.tv_usec); };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
 void look_after(Running& r, const RunOptions& options) {
   drain(r);
-  if (options.signal != 0 && !r.signalled &&
-      r.result.output.find(options.signal_after) != std::string::npos) {
-    kill(r.pid, options.signal);
-    r.signalled = true;
-  }
+  send_next_signal(r, options);
   int status = 0;
-  if (waitpid(r.pid, &status, WNOHANG) == r.pid) {
+  rusage usage = {};
+  if (wait4(r.pid, &status, WNOHANG, &usage) == r.pid) {
     r.ended = true;
+    r.result.cpu_seconds = cpu_seconds(usage);
     r.result.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     r.result.seconds = std::chrono::duration<double>(Clock::now() - r.started).count();
   } else if (Clock::now() - r.started > options.timeout) {
     r.result.timed_out = true;
     kill(r.pid, SIGKILL);
   }
-}
-
-std::vector<pid_t> children() {
-  std::vector<pid_t> result;
-  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-    FILE* file = fopen((task.path() / "children").c_str(), "r");
-    if (file == nullptr) continue;
-    for (int pid; fscanf(file, "%d", &pid) == 1;) result.push_back(pid);
-    fclose(file);
-  }
-  return result;
 }
 
 // Reaps adopted descendants; those still there after a second are orphans that somebody forgot.
@@ -119,7 +144,7 @@ int reap_orphans() {
     if (pid < 0) return 0;
     if (pid == 0) usleep(10'000);
   }
-  const std::vector<pid_t> left = children();
+  const std::vector<pid_t> left = children_of("self");
   for (pid_t pid : left) kill(pid, SIGKILL);
   while (waitpid(-1, nullptr, 0) > 0) {
   }

@@ -13,18 +13,25 @@
 namespace colossal::testing {
 
 struct Finished {
-  int exit_code = 0;    // 128 + n for signal n
-  std::string output;   // stdout and stderr as they came
-  double seconds = 0;   // until the program itself has ended
-  int num_orphans = 0;  // descendants that were alive one second after its end (killed then)
+  int exit_code = 0;       // 128 + n for signal n
+  std::string output;      // stdout and stderr as they came
+  double seconds = 0;      // until the program itself has ended
+  double cpu_seconds = 0;  // that the program and those of its children that it waited for have used
+  int num_orphans = 0;     // descendants that were alive one second after its end (killed then)
   bool timed_out = false;
+};
+
+// A signal that is sent once the output since the signal before it contains `after`.
+struct SignalAfter {
+  int signal = 0;
+  std::string after = {};
+  int rank = -1;  // of the child to be hit, which knows itself by COLOSSAL_RANK; -1: the program itself
 };
 
 struct RunOptions {
   std::vector<std::string> environment = {};  // "NAME=value" on top of ours, minus any variable of a launcher
   std::chrono::seconds timeout{60};
-  int signal = 0;  // sent to the program once its output contains `signal_after`
-  std::string signal_after = {};
+  std::vector<SignalAfter> signals = {};  // one after the other
 };
 
 Finished run_process(const std::vector<std::string>& arguments, const RunOptions& options = {});

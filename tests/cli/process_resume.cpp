@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs that are interrupted in every way, and go on bit for bit.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <csignal>
+
+#include "colossal/checkpoint/directory.h"
+#include "tests/cli/program.h"
+
+namespace {
+
+using namespace colossal::testing;
+namespace fs = std::filesystem;
+
+const std::string kEndless = "train.steps=1000000";
+
+std::string steps(int64_t n) { return fmt::format("train.steps={}", n); }
+
+// Dropout, shuffling and accumulation are on in all of these runs.
+struct Run {
+  fs::path output;
+  std::string file;
+  std::string ranks;
+
+  Run(const fs::path& where, std::string num_ranks, const std::vector<std::string>& changes = {})
+      : output(where), ranks(std::move(num_ranks)) {
+    std::vector<std::string> all = {"train.microbatch_size = 1"};
+    all.insert(all.end(), changes.begin(), changes.end());
+    file = write_run_file(output, all);
+  }
+  Finished train(const std::string& set, const RunOptions& options = {}) const {
+    return run_colossal({"train", file, "-n", ranks, "--set", set}, options);
+  }
+  Finished resume(const std::string& set) const {
+    return run_colossal({"train", file, "-n", ranks, "--resume", "--set", set});
+  }
+};
+
+// What an uninterrupted run of as many steps computes, number by number.
+void check_as_uninterrupted(const Run& run, const fs::path& where) {
+  const Run whole(where, run.ranks);
+  const std::vector<double> losses = curve(run.output, "loss"), norms = curve(run.output, "grad_norm");
+  REQUIRE(whole.train(steps(static_cast<int64_t>(losses.size()))).exit_code == 0);
+  CHECK(curve(whole.output, "loss") == losses);
+  CHECK(curve(whole.output, "grad_norm") == norms);
+}
+
+TEST_CASE("SIGUSR1 saves and goes on, SIGTERM saves and stops, --resume continues bit for bit") {
+  const ScratchFolder scratch;
+  const Run run(scratch / "run", "2");
+  const Finished stopped = run.train(kEndless, {.signals = {{SIGUSR1, "step 2/"}, {SIGTERM, ": saved "}}});
+  INFO(stopped.output);
+  CHECK(stopped.exit_code == 143);
+  CHECK(count(stopped.output, ": saved ") == 2);
+  CHECK(count(stopped.output, "stopped after step ") == 1);
+  CHECK(count(stopped.output, "colossal:") == 0);
+  const int64_t reached = newest_checkpoint(run.output);
+  CHECK(curve(run.output, "loss").size() == static_cast<size_t>(reached));
+
+  const Finished resumed = run.resume(steps(reached + 3));
+  INFO(resumed.output);
+  CHECK(resumed.exit_code == 0);
+  CHECK(count(resumed.output,
+              fmt::format("resume: from {}/checkpoints/step-{:08}\n", run.output.string(), reached)) == 1);
+  CHECK(count(resumed.output, fmt::format("goes on after step {}\n", reached)) == 1);
+  CHECK(curve(run.output, "loss").size() == static_cast<size_t>(reached + 3));
+  check_as_uninterrupted(run, scratch / "whole");
+}
+
+TEST_CASE("kill -9 of the whole run: it goes on from its last checkpoint") {
+  const ScratchFolder scratch;
+  const Run run(scratch / "run", "2", {"checkpoint.every = 3"});
+  const Finished killed = run.train(kEndless, {.signals = {{SIGKILL, "step 8/"}}});
+  CHECK(killed.exit_code == 128 + SIGKILL);
+  CHECK(shared_memory_named("colossal").empty());
+  const int64_t reached = newest_checkpoint(run.output);
+  CHECK(reached >= 6);
+  const Finished resumed = run.resume(steps(reached + 3));
+  INFO(resumed.output);
+  CHECK(resumed.exit_code == 0);
+  CHECK(curve(run.output, "loss").size() == static_cast<size_t>(reached + 3));
+  check_as_uninterrupted(run, scratch / "whole");
+}
+
+TEST_CASE("a damaged newest checkpoint is left aside with a message that names it") {
+  const ScratchFolder scratch;
+  const Run run(scratch / "run", "1", {"checkpoint.every = 3"});
+  REQUIRE(run.train(steps(6)).exit_code == 0);
+  const fs::path damaged = run.output / "checkpoints/step-00000006";
+  fs::resize_file(damaged / "rank-00000.safetensors", 4000);
+  const Finished resumed = run.resume(steps(8));
+  INFO(resumed.output);
+  CHECK(resumed.exit_code == 0);
+  CHECK(count(resumed.output, "resume: skipped " + damaged.string()) == 1);
+  CHECK(count(resumed.output, "resume: from " + (run.output / "checkpoints/step-00000003").string() + "\n") ==
+        1);
+  CHECK(curve(run.output, "loss").size() == 8);
+  check_as_uninterrupted(run, scratch / "whole");
+}
+
+TEST_CASE("--resume without a checkpoint starts at the beginning") {
+  const ScratchFolder scratch;
+  const Run run(scratch / "run", "1");
+  const Finished resumed = run.resume(steps(2));
+  INFO(resumed.output);
+  CHECK(resumed.exit_code == 0);
+  CHECK(count(resumed.output,
+              fmt::format("resume: {}/checkpoints holds no good checkpoint, starting from step 0\n",
+                          run.output.string())) == 1);
+  CHECK(curve(run.output, "loss").size() == 2);
+}
+
+TEST_CASE("a second run in the same folder is refused") {
+  const ScratchFolder scratch;
+  const Run run(scratch / "run", "2");
+  const colossal::checkpoint::FolderLock first(run.output / "checkpoints");
+  const Finished second = run.train(steps(2));
+  INFO(second.output);
+  CHECK(second.exit_code == 2);
+  CHECK(count(second.output,
+              fmt::format("{}/checkpoints: another run (process {}) is using this folder. Wait for it, "
+                          "or set another run.output.\n",
+                          run.output.string(), getpid())) == 1);
+  CHECK_FALSE(fs::exists(run.output / "metrics.jsonl"));
+}
+
+TEST_CASE("a rank that is killed takes the others along, with one line that names it and the step") {
+  const ScratchFolder scratch;
+  const Run run(scratch / "run", "3", {});
+  const Finished killed =
+      run_colossal({"train", run.file, "-n", "3", "--set", kEndless, "--set", "train.global_batch_size=6"},
+                   {.signals = {{SIGKILL, "step 3/", 1}}});
+  INFO(killed.output);
+  CHECK(killed.exit_code == 128 + SIGKILL);
+  CHECK(killed.seconds < 30);
+  CHECK(count(killed.output, "rank 1 died at step ") == 1);
+  CHECK(count(killed.output, "colossal: rank 1 was killed by signal 9 (SIGKILL") == 1);
+  CHECK(count(killed.output, "; ranks 0 and 2 stopped after it.") == 1);
+  CHECK(shared_memory_named("colossal").empty());
+}
+
+}  // namespace

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// A run from the run file to the report, on one rank and on two, and every command that reads what it left.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "tests/cli/program.h"
+
+namespace {
+
+using namespace colossal::testing;
+using colossal::Json;
+namespace fs = std::filesystem;
+
+constexpr int kSteps = 8;
+
+// The same run on one rank and on two; the cases below look at what it left.
+struct Runs {
+  ScratchFolder scratch;
+  fs::path one = scratch / "one", two = scratch / "two";
+  Finished first = start(one, "1"), second = start(two, "2");
+
+  static Finished start(const fs::path& output, const std::string& ranks) {
+    const std::string file =
+        write_run_file(output, {fmt::format("train.steps = {}", kSteps), "data.validation_fraction = 0.1",
+                                "train.evaluate_every = 4", "train.sample_every = 8",
+                                "train.sample_tokens = 4", "checkpoint.every = 4"});
+    return run_colossal({"train", file, "-n", ranks});
+  }
+};
+
+const Runs& runs() {
+  static const Runs done;
+  return done;
+}
+
+std::string text_of(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return (std::stringstream() << file.rdbuf()).str();
+}
+
+TEST_CASE("trains, evaluates, samples and saves") {
+  for (const Finished* run : {&runs().first, &runs().second}) {
+    INFO(run->output);
+    CHECK(run->exit_code == 0);
+    CHECK(count(run->output, "step 8/8  loss ") == 1);
+    CHECK(count(run->output, "step 4: validation loss ") == 1);
+    CHECK(count(run->output, "step 8: saved ") == 1);
+    CHECK(count(run->output, "done: 8 steps in ") == 1);
+    CHECK(count(run->output, "[rank") == 0);  // only rank 0 speaks
+  }
+}
+
+TEST_CASE("metrics.jsonl has every key in every step") {
+  for (const fs::path& output : {runs().one, runs().two}) {
+    const std::vector<Json> steps = metrics_of(output);
+    REQUIRE(steps.size() == kSteps);
+    for (int i = 0; i < kSteps; i++) {
+      INFO(steps[i].dump());
+      CHECK(steps[i].at("step") == i + 1);
+      for (const char* key : {"loss", "grad_norm", "learning_rate", "tokens_per_second", "step_seconds"})
+        CHECK(steps[i].at(key).get<double>() > 0);
+      CHECK(steps[i].at("peak_memory_bytes").get<int64_t>() > 100'000);
+      CHECK(steps[i].at("data_wait_seconds").get<double>() >= 0);
+      CHECK(steps[i].at("communication_seconds").get<double>() >= 0);
+    }
+    CHECK(steps.back().at("loss").get<double>() < steps.front().at("loss").get<double>() - 0.1);
+    CHECK(steps[3].at("validation_loss").get<double>() > 0);
+  }
+}
+
+TEST_CASE("two ranks compute what one computes, dropout on") {
+  for (const char* key : {"loss", "grad_norm"}) {
+    const std::vector<double> one = curve(runs().one, key), two = curve(runs().two, key);
+    REQUIRE(one.size() == kSteps);
+    REQUIRE(two.size() == kSteps);
+    for (int i = 0; i < kSteps; i++) {
+      CAPTURE(i);
+      CHECK(std::abs(one[i] - two[i]) < 1e-10);
+    }
+  }
+  const double one = metrics_of(runs().one)[7].at("validation_loss"),
+               two = metrics_of(runs().two)[7].at("validation_loss");
+  CHECK(std::abs(one - two) < 1e-10);
+}
+
+TEST_CASE("checkpoint list, verify and export") {
+  const std::string run = runs().two;
+  const Finished list = run_colossal({"checkpoint", "list", run});
+  INFO(list.output);
+  CHECK(list.exit_code == 0);
+  CHECK(count(list.output, "\n") == 2);
+  CHECK(count(list.output, "written by 2 ranks (data 2)") == 2);
+  CHECK(count(list.output, run + "/checkpoints/step-00000008\n") == 1);
+
+  const Finished verify = run_colossal({"checkpoint", "verify", run});
+  CHECK(verify.exit_code == 0);
+  CHECK(verify.output ==
+        fmt::format("{0}/checkpoints/step-00000004: good\n{0}/checkpoints/step-00000008: good\n", run));
+
+  const std::string folder = runs().scratch / "hf";
+  const Finished exported = run_colossal({"checkpoint", "export", run, folder});
+  CHECK(exported.exit_code == 0);
+  CHECK(exported.output == fmt::format("{}/checkpoints/step-00000008: exported to {}\n", run, folder));
+  CHECK(Json::parse(text_of(fs::path(folder) / "config.json")).at("model_type") == "gpt2");
+
+  // The run and its export say the same.
+  const std::vector<std::string> greedy = {"--prompt", "3 times", "--tokens", "8", "--temperature", "0"};
+  std::vector<std::string> from_run = {"generate", run},
+                           from_export = {"generate", folder, "--tokenizer", "bytes"};
+  from_run.insert(from_run.end(), greedy.begin(), greedy.end());
+  from_export.insert(from_export.end(), greedy.begin(), greedy.end());
+  const Finished a = run_colossal(from_run), b = run_colossal(from_export);
+  INFO(a.output);
+  CHECK(a.exit_code == 0);
+  CHECK(a.output.starts_with("3 times"));
+  CHECK(a.output.size() > std::string("3 times\n").size());
+  CHECK(a.output == b.output);
+
+  const Finished nothing = run_colossal({"checkpoint", "list", runs().scratch.path()});
+  CHECK(nothing.exit_code == 4);
+  CHECK(nothing.output == fmt::format("colossal: {}: holds no checkpoint\n", runs().scratch.path().string()));
+}
+
+TEST_CASE("report: one page that needs nothing else") {
+  const Finished report = run_colossal({"report", runs().two, runs().one});
+  CHECK(report.exit_code == 0);
+  CHECK(report.output == runs().two.string() + "/report.html\n");
+  const std::string page = text_of(runs().two / "report.html");
+  CHECK(count(page, "<html") == 1);
+  CHECK(count(page, "src=\"") == 0);
+  CHECK(count(page, "<link") == 0);
+  CHECK(count(page, "@import") == 0);
+  CHECK(count(page, fmt::format("{:.6}", curve(runs().two, "loss")[2]).substr(0, 5)) >= 1);
+}
+
+TEST_CASE("config: the resolved run file is itself a run file with the same meaning") {
+  const std::string file = runs().one.string() + ".toml";
+  const Finished config = run_colossal({"config", file, "-n", "2", "--set", "train.steps=5", "--short"});
+  CHECK(config.exit_code == 0);
+  CHECK(count(config.output, "microbatch_size = 2") == 1);
+  CHECK(count(config.output, "\nsteps = 5") == 1);
+  const std::string again = runs().scratch / "again.toml";
+  std::ofstream(again) << config.output;
+  CHECK(run_colossal({"config", again, "-n", "2", "--short"}).output == config.output);
+}
+
+TEST_CASE("tokenize --jsonl equals the oracles") {
+  const std::string folder = std::string(COLOSSAL_ORACLES) + "/tokenizers/gpt2-bytelevel";
+  const Finished run = run_process(
+      {"/bin/sh", "-c", "exec \"$0\" tokenize --tokenizer \"$1/tokenizer.json\" --jsonl < \"$1/cases.jsonl\"",
+       COLOSSAL_BINARY, folder});
+  CHECK(run.exit_code == 0);
+  std::istringstream got(run.output);
+  std::ifstream cases(folder + "/cases.jsonl");
+  int num_cases = 0;
+  for (std::string line, answer; std::getline(cases, line); num_cases++) {
+    const Json expected = Json::parse(line);
+    REQUIRE(std::getline(got, answer));
+    const Json actual = Json::parse(answer);
+    CHECK(actual.at("ids") == expected.at("ids"));
+    CHECK(actual.at("decoded") == expected.at("decoded"));
+  }
+  CHECK(num_cases == 300);
+}
+
+TEST_CASE("doctor and help") {
+  const Finished doctor = run_colossal({"doctor", "-n", "2"});
+  INFO(doctor.output);
+  CHECK(doctor.exit_code == 0);
+  for (const char* line : {"libtorch ", "\ncores ", "\nthreads per rank ", "\nmemory    ",
+                           "\nmatrix products, fp32 ", "\nmemory bandwidth ", "\nbackends "})
+    CHECK(count(doctor.output, line) == 1);
+
+  const Finished help = run_colossal({"--help"});
+  CHECK(help.exit_code == 0);
+  for (const char* command :
+       {"train", "generate", "verify", "tokenize", "checkpoint", "config", "report", "doctor"}) {
+    CHECK(count(help.output, fmt::format("\n  {} ", command)) == 1);
+    CHECK(run_colossal({command, "--help"}).exit_code == 0);
+  }
+}
+
+}  // namespace
