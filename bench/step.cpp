@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One training step (forward, backward, AdamW) of the benchmark models on nn/functional alone, without the engine: how fast the kernels
-// are, to be held against ../shared/peers/train.py. Prints one line "RESULT {json}".
+// are, to be held against a plain PyTorch loop on the same sizes. Prints one line "RESULT {json}".
 //
 //   bench_step w1 [--dtype bf16] [--steps 5] [--warmup 2] [--threads 2] [--malloc]
 #include <ATen/CPUGeneratorImpl.h>

@@ -29,12 +29,12 @@ std::optional<int64_t> step_of(const fs::path& folder) {
   return step;
 }
 
-std::string problem_of(const Found& found) {
+// Fills in what the manifest says, or why it says nothing.
+void look_into(Found& found) {
   try {
-    Checkpoint checkpoint(found.folder);
-    return "";
+    found.written_at = Checkpoint(found.folder).manifest().written_at;
   } catch (const Error& error) {
-    return error.what();
+    found.problem = error.what();
   }
 }
 
@@ -56,11 +56,17 @@ std::vector<Found> list(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const auto step = step_of(entry.path());
     if (!entry.is_directory() || !step) continue;
-    Found found{entry.path(), *step, size_of(entry.path()), ""};
-    found.problem = problem_of(found);
+    Found found{.folder = entry.path(),
+                .step = *step,
+                .written_at = 0,
+                .bytes = size_of(entry.path()),
+                .problem = ""};
+    look_into(found);
     all.push_back(std::move(found));
   }
-  std::sort(all.begin(), all.end(), [](const Found& a, const Found& b) { return a.step < b.step; });
+  std::sort(all.begin(), all.end(), [](const Found& a, const Found& b) {
+    return std::pair(a.written_at, a.step) < std::pair(b.written_at, b.step);
+  });
   return all;
 }
 

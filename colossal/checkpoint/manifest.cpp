@@ -45,7 +45,7 @@ void check_pieces(const TensorEntry& entry, size_t num_files, const std::filesys
   }
   if (covered != numel(entry.shape)) {
     reject(path, fmt::format("the pieces of tensor {} hold {} of its {} elements", entry.name, covered,
-                              numel(entry.shape)));
+                             numel(entry.shape)));
   }
 }
 
@@ -77,9 +77,15 @@ const TensorEntry* Manifest::find(const std::string& name) const {
 }
 
 std::string Manifest::dump() const {
-  Json json = {{"format", kFormat},        {"version", kVersion}, {"step", step},
-               {"world_size", world_size}, {"mesh", mesh},        {"colossal", colossal_version},
-               {"torch", torch_version},   {"state", state}};
+  Json json = {{"format", kFormat},
+               {"version", kVersion},
+               {"step", step},
+               {"written_at", written_at},
+               {"world_size", world_size},
+               {"mesh", mesh},
+               {"colossal", colossal_version},
+               {"torch", torch_version},
+               {"state", state}};
   json["files"] = Json::array();
   for (const FileEntry& file : files) json["files"].push_back({{"name", file.name}, {"bytes", file.bytes}});
   json["tensors"] = Json::array();
@@ -108,6 +114,7 @@ Manifest Manifest::parse(const std::string& text, const std::filesystem::path& p
     if (json.value("format", "") != kFormat) reject(path, fmt::format("has no \"format\": \"{}\"", kFormat));
     check_version(json.value("version", 0), path);
     manifest.step = json.at("step").get<int64_t>();
+    manifest.written_at = json.at("written_at").get<int64_t>();
     manifest.world_size = json.at("world_size").get<int>();
     manifest.mesh = json.at("mesh").get<std::string>();
     manifest.colossal_version = json.at("colossal").get<std::string>();

@@ -39,6 +39,7 @@ struct Manifest {
   static constexpr int kVersion = 1;
 
   int64_t step = 0;
+  int64_t written_at = 0;  // milliseconds since 1970: checkpoints are ordered by it, whatever their steps
   int world_size = 1;
   std::string mesh;
   std::string torch_version;

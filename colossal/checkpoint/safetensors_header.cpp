@@ -154,7 +154,8 @@ bool HeaderEvents::key(std::string& key) {
   if (place_ == Place::root) {
     const bool repeated =
         key == kMetadataKey ? std::exchange(has_metadata_, true) : !names_.insert(key).second;
-    if (repeated) broken_header(path_, fmt::format("tensor {}: named twice in the header", quoted_tensor_name(key)));
+    if (repeated)
+      broken_header(path_, fmt::format("tensor {}: named twice in the header", quoted_tensor_name(key)));
   } else if (place_ == Place::metadata) {
     if (header_.metadata.contains(key)) {
       broken_header(path_, fmt::format("header: __metadata__ names {} twice", quoted_tensor_name(key)));
@@ -230,22 +231,23 @@ void check_cover(SafetensorsHeader& header, uint64_t data_bytes, const std::file
   for (const TensorInfo& tensor : header.tensors) {
     const std::string name = quoted_tensor_name(tensor.name);
     if (tensor.end > data_bytes) {
-      broken_header(path, fmt::format("tensor {}: ends at byte {} of {} data bytes: the file is truncated", name,
-                             tensor.end, data_bytes));
+      broken_header(path, fmt::format("tensor {}: ends at byte {} of {} data bytes: the file is truncated",
+                                      name, tensor.end, data_bytes));
     }
     if (tensor.begin < position) {
-      broken_header(path, fmt::format("tensor {}: overlaps {} by {} bytes", name, quoted_tensor_name(previous->name),
-                             position - tensor.begin));
+      broken_header(path, fmt::format("tensor {}: overlaps {} by {} bytes", name,
+                                      quoted_tensor_name(previous->name), position - tensor.begin));
     }
     if (tensor.begin > position) {
-      broken_header(path,
-           fmt::format("tensor {}: {} bytes before it belong to no tensor", name, tensor.begin - position));
+      broken_header(path, fmt::format("tensor {}: {} bytes before it belong to no tensor", name,
+                                      tensor.begin - position));
     }
     position = tensor.end;
     previous = &tensor;
   }
   if (position != data_bytes)
-    broken_header(path, fmt::format("{} bytes after the last tensor belong to no tensor", data_bytes - position));
+    broken_header(path,
+                  fmt::format("{} bytes after the last tensor belong to no tensor", data_bytes - position));
 }
 
 }  // namespace
@@ -273,11 +275,12 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
     broken_header(path, fmt::format("{} bytes are too few for a safetensors file", file.size()));
   std::memcpy(&length, file.data(), sizeof(length));
   if (length > kMaxHeaderBytes) {
-    broken_header(path, fmt::format("header of {} bytes. Allowed: at most {}. Is it a safetensors file?", length,
-                           kMaxHeaderBytes));
+    broken_header(path, fmt::format("header of {} bytes. Allowed: at most {}. Is it a safetensors file?",
+                                    length, kMaxHeaderBytes));
   }
   if (length > file.size() - sizeof(length)) {
-    broken_header(path, fmt::format("header of {} bytes in a file of {}: the file is truncated", length, file.size()));
+    broken_header(
+        path, fmt::format("header of {} bytes in a file of {}: the file is truncated", length, file.size()));
   }
   SafetensorsHeader header;
   header.data_begin = sizeof(length) + length;

@@ -29,7 +29,7 @@ std::map<std::string, std::string> read_weight_map(const std::filesystem::path& 
     if (text.empty() || text == "." || text == ".." || text.find('/') != std::string::npos ||
         text.find('\0') != std::string::npos) {
       broken_set(index, fmt::format("tensor {}: file {} is not the name of a file in this folder",
-                              quoted_tensor_name(name), quoted_tensor_name(text)));
+                                    quoted_tensor_name(name), quoted_tensor_name(text)));
     }
     files[name] = text;
   }
@@ -53,7 +53,7 @@ SafetensorsSet::SafetensorsSet(const std::filesystem::path& path) : path_(path) 
     for (const TensorInfo& tensor : reader->tensors()) {
       if (!files_.emplace(tensor.name, reader.get()).second) {
         broken_set(reader->path(), fmt::format("tensor {}: also in {}", quoted_tensor_name(tensor.name),
-                                         files_.at(tensor.name)->path().filename().string()));
+                                               files_.at(tensor.name)->path().filename().string()));
       }
       names_.push_back(tensor.name);
     }
@@ -68,15 +68,15 @@ void SafetensorsSet::open_index(const std::filesystem::path& index) {
     const SafetensorsReader*& reader = by_file[file];
     if (!reader) reader = readers_.emplace_back(std::make_unique<SafetensorsReader>(path_ / file)).get();
     if (!reader->contains(name)) {
-      broken_set(reader->path(),
-           fmt::format("tensor {}: is missing, {} says it is here", quoted_tensor_name(name), kIndexFile));
+      broken_set(reader->path(), fmt::format("tensor {}: is missing, {} says it is here",
+                                             quoted_tensor_name(name), kIndexFile));
     }
   }
   for (const auto& reader : readers_) {
     for (const TensorInfo& tensor : reader->tensors()) {
       if (!files.contains(tensor.name)) {
         broken_set(reader->path(),
-             fmt::format("tensor {}: is not in {}", quoted_tensor_name(tensor.name), kIndexFile));
+                   fmt::format("tensor {}: is not in {}", quoted_tensor_name(tensor.name), kIndexFile));
       }
     }
   }
@@ -87,7 +87,7 @@ const SafetensorsReader& SafetensorsSet::file(const std::string& name) const {
   if (found != files_.end()) return *found->second;
   const auto near = did_you_mean(name, names_);
   broken_set(path_, fmt::format("no tensor {} among {}.{}", quoted_tensor_name(name), names_.size(),
-                          near ? fmt::format(" Did you mean {}?", quoted_tensor_name(*near)) : ""));
+                                near ? fmt::format(" Did you mean {}?", quoted_tensor_name(*near)) : ""));
 }
 
 SafetensorsSetWriter::SafetensorsSetWriter(const std::filesystem::path& folder,
@@ -123,7 +123,8 @@ SafetensorsSetWriter::SafetensorsSetWriter(const std::filesystem::path& folder,
 
 SafetensorsWriter& SafetensorsSetWriter::file(const std::string& name) const {
   const auto found = files_.find(name);
-  if (found == files_.end()) broken_set(folder_, fmt::format("tensor {}: not declared", quoted_tensor_name(name)));
+  if (found == files_.end())
+    broken_set(folder_, fmt::format("tensor {}: not declared", quoted_tensor_name(name)));
   return *found->second.first;
 }
 

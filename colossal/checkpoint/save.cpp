@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <stdio.h>
 #include <sys/statvfs.h>
 #include <torch/version.h>
 
@@ -87,6 +89,9 @@ Manifest build_manifest(const SaveRequest& request, const std::vector<Json>& rep
                         const comm::Group& all) {
   Manifest manifest;
   manifest.step = request.step;
+  manifest.written_at = std::chrono::duration_cast<std::chrono::milliseconds>(
+                            std::chrono::system_clock::now().time_since_epoch())
+                            .count();
   manifest.world_size = all.size();
   manifest.mesh = request.tensors.empty() ? "" : request.tensors.front().layout.mesh().describe();
   manifest.colossal_version = kVersion;
@@ -111,6 +116,19 @@ Manifest build_manifest(const SaveRequest& request, const std::vector<Json>& rep
     }
   }
   return manifest;
+}
+
+// Gives the finished folder its name. Where the same step was saved before (by a run that was resumed), the two change places in one
+// step, so that a crash at any moment leaves one of them under the name.
+void put_in_place(const fs::path& aside, const fs::path& target) {
+  if (!fs::exists(target)) {
+    fs::rename(aside, target);
+  } else if (::renameat2(AT_FDCWD, aside.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
+    fs::remove_all(aside);
+  } else {  // a file system that cannot exchange
+    fs::remove_all(target);
+    fs::rename(aside, target);
+  }
 }
 
 // Runs `body` on this rank and makes its failure everyone's: all ranks leave with the first failing rank's message.
@@ -166,12 +184,7 @@ fs::path save(const SaveRequest& request, const comm::Group& all) {
     note("write manifest");
     write_file_durably(aside / "manifest.json", build_manifest(request, reports, all).dump());
     note("rename");
-    if (fs::exists(target)) {  // the same step saved again after a resume: the old one leaves only now
-      const fs::path old = request.folder / (".aside-old-" + folder_name(request.step));
-      fs::remove_all(old);
-      fs::rename(target, old);
-    }
-    fs::rename(aside, target);
+    put_in_place(aside, target);
     fsync_path(request.folder);
     note("prune");
     prune(request.folder, request.keep);

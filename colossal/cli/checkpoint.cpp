@@ -25,8 +25,11 @@ fs::path checkpoints_below(const fs::path& dir) {
 std::vector<checkpoint::Found> found_in(const fs::path& dir) {
   std::vector<checkpoint::Found> found;
   if (fs::exists(dir / "manifest.json")) {
-    found.push_back(
-        {.folder = dir, .step = checkpoint::Checkpoint(dir).manifest().step, .bytes = 0, .problem = ""});
+    found.push_back({.folder = dir,
+                     .step = checkpoint::Checkpoint(dir).manifest().step,
+                     .written_at = 0,
+                     .bytes = 0,
+                     .problem = ""});
   } else {
     found = checkpoint::list(checkpoints_below(dir));
   }

@@ -117,10 +117,20 @@ TEST_CASE("keep removes the oldest complete ones only") {
   REQUIRE(found.size() == 2);
   CHECK(found[0].step == 3);
   CHECK(found[1].step == 4);
-  // A damaged newest one does not count: the good one stays.
+  // A damaged one does not count, and "newest" is the one written last: a new run in an old folder starts again at low steps.
   fs::remove(found[1].folder / "manifest.json");
   save_on(scratch.path(), {}, 0, 2, 1.0, 1);
-  CHECK(fs::exists(scratch / "step-00000003"));
+  CHECK_FALSE(fs::exists(scratch / "step-00000003"));
+  CHECK(checkpoint::newest_good(scratch.path(), comm::Group()).folder == scratch / "step-00000002");
+}
+
+TEST_CASE("the same step saved again takes the place of the old one") {
+  testing::ScratchFolder scratch;
+  save_on(scratch.path(), {}, 0, 1, 1.0);
+  const fs::path again = save_on(scratch.path(), {}, 0, 1, 2.0);
+  const checkpoint::Checkpoint opened(again);
+  CHECK(at::equal(opened.read("model.b", Layout::replicated({5}, MeshShape()), 0), logical(2, {5}) * 2));
+  CHECK(checkpoint::list(scratch.path()).size() == 1);
 }
 
 TEST_CASE("damage is named and the newest good checkpoint is chosen") {
