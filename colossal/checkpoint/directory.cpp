@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -29,8 +30,11 @@ std::optional<int64_t> step_of(const fs::path& folder) {
   return step;
 }
 
-// Fills in what the manifest says, or why it says nothing.
+// Fills in what the manifest says, or why it says nothing; then the folder's own time stands in for the manifest's.
 void look_into(Found& found) {
+  struct stat info{};
+  if (::stat(found.folder.c_str(), &info) == 0)
+    found.written_at = info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1'000'000;
   try {
     found.written_at = Checkpoint(found.folder).manifest().written_at;
   } catch (const Error& error) {

@@ -18,12 +18,12 @@ std::string folder_name(int64_t step);  // "step-00000100"
 struct Found {
   std::filesystem::path folder;
   int64_t step = 0;
-  int64_t written_at = 0;  // milliseconds since 1970; 0: unknown, because it is damaged
+  int64_t written_at = 0;  // milliseconds since 1970; of a damaged one by its folder's time of change
   int64_t bytes = 0;
   std::string problem;  // empty: complete (manifest readable, files there with their sizes)
 };
 
-// All checkpoints below `folder`, in the order in which they were written (damaged ones first). A folder that does not exist holds none.
+// All checkpoints below `folder`, in the order in which they were written. A folder that does not exist holds none.
 std::vector<Found> list(const std::filesystem::path& folder);
 
 struct Chosen {
