@@ -23,8 +23,7 @@ endif()
 add_library(colossal_options INTERFACE)
 target_compile_options(colossal_options INTERFACE -fPIC -Wall -Wextra -Wno-unused-parameter -Werror -fopenmp
   -ffp-contract=off -fno-math-errno -fno-trapping-math)   # the last two: sqrt and selects vectorise, no value changes
-# torch's include folder ships an fmt of its own that hides the distribution's, so no fmt library matches: compile it in.
-target_compile_definitions(colossal_options INTERFACE FMT_HEADER_ONLY=1)
+target_link_libraries(colossal_options INTERFACE Colossal::fmt)   # its include folder comes before torch's
 # -fopenmp as a plain flag: libgomp.so.1 is found through the rpath in torch/lib, so there is one OpenMP runtime.
 target_link_options(colossal_options INTERFACE -fopenmp)
 target_link_libraries(colossal_options INTERFACE Threads::Threads)

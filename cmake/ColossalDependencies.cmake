@@ -9,3 +9,14 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+
+# torch's include folder ships an fmt of its own, without a library to it: a folder with nothing but the distribution's fmt
+# stands in front of it, so that fmt is compiled once (in its library) and not into every file.
+find_path(COLOSSAL_FMT_INCLUDE fmt/format.h DOC "folder that holds the fmt of the distribution")
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/colossal-include)
+file(CREATE_LINK ${COLOSSAL_FMT_INCLUDE}/fmt ${CMAKE_BINARY_DIR}/colossal-include/fmt SYMBOLIC)
+if(NOT TARGET Colossal::fmt)
+  add_library(Colossal::fmt INTERFACE IMPORTED GLOBAL)
+  target_include_directories(Colossal::fmt SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/colossal-include)
+  target_link_libraries(Colossal::fmt INTERFACE fmt::fmt)
+endif()

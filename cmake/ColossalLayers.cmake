@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # One object library per folder of colossal/, one test program per folder of tests/.
 
-# colossal_layer(NAME): every .cpp below colossal/NAME. All layers but base see torch and share one precompiled header.
+# Several files per compilation: reading torch's headers costs more than the files themselves.
+function(colossal_unity target files)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${COLOSSAL_UNITY} UNITY_BUILD_BATCH_SIZE ${files})
+endfunction()
+
+# colossal_layer(NAME): every .cpp below colossal/NAME. All layers but base see torch and share precompiled headers.
 function(colossal_layer name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/colossal/${name}/*.cpp)
   if(COLOSSAL_CUDA)
@@ -13,14 +18,13 @@ function(colossal_layer name)
     return()
   endif()
   add_library(colossal_${name} OBJECT ${sources})
-  # Several files per compilation: reading torch's headers costs more than the files themselves.
-  set_target_properties(colossal_${name} PROPERTIES UNITY_BUILD ${COLOSSAL_UNITY} UNITY_BUILD_BATCH_SIZE 6)
+  colossal_unity(colossal_${name} 6)
   target_include_directories(colossal_${name} PUBLIC ${PROJECT_SOURCE_DIR})
-  target_link_libraries(colossal_${name} PUBLIC colossal_options fmt::fmt-header-only nlohmann_json::nlohmann_json
+  target_link_libraries(colossal_${name} PUBLIC colossal_options nlohmann_json::nlohmann_json
                         PRIVATE ZLIB::ZLIB PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::ZSTD PkgConfig::XXHASH)
   if(NOT name STREQUAL base)
     target_link_libraries(colossal_${name} PUBLIC colossal_torch)
-    colossal_use_pch(colossal_${name})
+    colossal_use_pch(colossal_${name} ${name})
   endif()
   if(name STREQUAL comm)   # the wheel has Gloo inside but not its headers
     target_include_directories(colossal_comm SYSTEM PRIVATE ${PROJECT_SOURCE_DIR}/colossal/comm/backends/gloo/shim)
@@ -32,16 +36,22 @@ function(colossal_layer name)
   set_property(GLOBAL APPEND PROPERTY COLOSSAL_LAYERS ${name})
 endfunction()
 
-# The one precompiled header (torch's tensor, autograd and module headers), built once and reused by every target.
-function(colossal_add_pch)
-  file(WRITE ${PROJECT_BINARY_DIR}/pch.cpp "")
-  add_library(colossal_pch OBJECT ${PROJECT_BINARY_DIR}/pch.cpp)
-  target_link_libraries(colossal_pch PUBLIC colossal_options colossal_torch fmt::fmt-header-only nlohmann_json::nlohmann_json)
-  target_precompile_headers(colossal_pch PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch.h)
+# Two precompiled headers, each built once and reused by every target: cmake/pch_tensor.h for code on tensors, cmake/pch_module.h
+# for code on modules and autograd functions. (g++ repeats the templates of a precompiled header in every file: less is faster.)
+function(colossal_add_pch kind)
+  file(WRITE ${PROJECT_BINARY_DIR}/pch_${kind}.cpp "")
+  add_library(colossal_pch_${kind} OBJECT ${PROJECT_BINARY_DIR}/pch_${kind}.cpp)
+  target_link_libraries(colossal_pch_${kind} PUBLIC colossal_options colossal_torch nlohmann_json::nlohmann_json)
+  target_precompile_headers(colossal_pch_${kind} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch_${kind}.h)
 endfunction()
 
-function(colossal_use_pch target)
-  target_precompile_headers(${target} REUSE_FROM colossal_pch)
+# colossal_use_pch(TARGET FOLDER): the one that fits the folder of colossal/ that the target is or tests.
+function(colossal_use_pch target folder)
+  set(kind module)
+  if(folder MATCHES "^(base|comm|tensor|data|cli)$")
+    set(kind tensor)
+  endif()
+  target_precompile_headers(${target} REUSE_FROM colossal_pch_${kind})
 endfunction()
 
 function(colossal_library)
@@ -54,7 +64,7 @@ function(colossal_library)
   target_include_directories(colossal PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:include>)
   target_compile_features(colossal PUBLIC cxx_std_20)
   target_link_libraries(colossal PUBLIC $<BUILD_INTERFACE:colossal_options> $<BUILD_INTERFACE:colossal_torch>
-    Threads::Threads fmt::fmt-header-only nlohmann_json::nlohmann_json
+    Threads::Threads Colossal::fmt nlohmann_json::nlohmann_json
     PRIVATE ZLIB::ZLIB PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::ZSTD PkgConfig::XXHASH rt dl)
   set_target_properties(colossal PROPERTIES LINKER_LANGUAGE CXX)
 endfunction()
@@ -65,7 +75,7 @@ function(colossal_program)
     add_executable(colossal_cli ${sources})
     set_target_properties(colossal_cli PROPERTIES OUTPUT_NAME colossal RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
     target_link_libraries(colossal_cli PRIVATE colossal)
-    colossal_use_pch(colossal_cli)
+    colossal_use_pch(colossal_cli cli)
   endif()
 endfunction()
 
@@ -79,7 +89,9 @@ function(colossal_suite name)
   string(REPLACE / _ target test_${name})
   add_executable(${target} ${sources})
   target_link_libraries(${target} PRIVATE colossal colossal_test_support)
-  colossal_use_pch(${target})
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)   # tests are compiled more often than they run
+  colossal_use_pch(${target} ${name})
+  colossal_unity(${target} 4)
   if(TARGET colossal_cli)
     add_dependencies(${target} colossal_cli)
   endif()

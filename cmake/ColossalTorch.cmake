@@ -53,8 +53,7 @@ add_library(colossal_torch INTERFACE)
 target_include_directories(colossal_torch SYSTEM INTERFACE
   $<BUILD_INTERFACE:${COLOSSAL_TORCH_ROOT}/include>
   $<BUILD_INTERFACE:${COLOSSAL_TORCH_ROOT}/include/torch/csrc/api/include>)
-# The wheel ships its own fmt headers (ahead of the distribution's in the search order) but exports no fmt symbols.
-target_compile_definitions(colossal_torch INTERFACE NDEBUG USE_DISTRIBUTED USE_C10D_GLOO FMT_HEADER_ONLY=1)
+target_compile_definitions(colossal_torch INTERFACE NDEBUG USE_DISTRIBUTED USE_C10D_GLOO)
 foreach(lib torch torch_cpu c10)
   target_link_libraries(colossal_torch INTERFACE $<BUILD_INTERFACE:${COLOSSAL_TORCH_ROOT}/lib/lib${lib}.so>)
 endforeach()

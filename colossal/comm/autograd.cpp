@@ -3,6 +3,8 @@
 // work as well.
 #include "colossal/comm/autograd.h"
 
+#include <torch/csrc/autograd/custom_function.h>
+
 #include "colossal/comm/checks.h"
 #include "colossal/comm/collectives.h"
 

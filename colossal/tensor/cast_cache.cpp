@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/tensor/cast_cache.h"
 
+#include <ATen/core/grad_mode.h>
+
 namespace colossal::tensor {
 namespace {
 

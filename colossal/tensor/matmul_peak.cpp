@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/tensor/matmul_peak.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include "colossal/tensor/matmul.h"
 
 namespace colossal::tensor {

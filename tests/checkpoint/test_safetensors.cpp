@@ -6,6 +6,7 @@
 
 #include "colossal/base/error.h"
 #include "colossal/checkpoint/safetensors.h"
+#include "tests/support/error.h"
 #include "tests/support/scratch.h"
 
 using namespace colossal;
@@ -25,14 +26,8 @@ SafetensorsHeader parse(const std::string& bytes) {
   return parse_safetensors_header(std::as_bytes(std::span(bytes)), "m.safetensors");
 }
 
-std::string error_of(const std::string& bytes) {
-  try {
-    parse(bytes);
-  } catch (const IoError& error) {
-    CHECK(error.exit_code() == ExitCode::checkpoint);
-    return error.what();
-  }
-  return "no error";
+std::string header_error(const std::string& bytes) {
+  return colossal::testing::error_of<IoError>([&] { parse(bytes); }, ExitCode::checkpoint);
 }
 
 const std::vector<at::ScalarType> kAll = {
@@ -154,9 +149,9 @@ TEST_CASE("a missing tensor is named with its neighbour") {
 TEST_CASE("every damage to the header has its own message") {
   const auto one = [](const std::string& fields) { return "{\"t\":{" + fields + "}}"; };
   const std::string good = R"("dtype":"F32","shape":[2],"data_offsets":[0,8])";
-  CHECK(error_of(file_of(one(good), 8)) == "no error");
-  CHECK(error_of(file_of(one(good) + "   ", 8)) == "no error");
-  CHECK(error_of(file_of("{}", 0)) == "no error");
+  CHECK(header_error(file_of(one(good), 8)) == "no error");
+  CHECK(header_error(file_of(one(good) + "   ", 8)) == "no error");
+  CHECK(header_error(file_of("{}", 0)) == "no error");
   struct Case {
     std::string bytes, message;
   };
@@ -219,7 +214,7 @@ TEST_CASE("every damage to the header has its own message") {
       {file_of("{\"a\":{" + good + R"(},"b":{"dtype":"U8","shape":[3],"data_offsets":[6,9]}})", 9),
        "tensor \"b\": overlaps \"a\" by 2 bytes"},
   };
-  for (const Case& damaged : cases) CHECK(error_of(damaged.bytes) == "m.safetensors: " + damaged.message);
+  for (const Case& damaged : cases) CHECK(header_error(damaged.bytes) == "m.safetensors: " + damaged.message);
 }
 
 TEST_CASE("truncated and flipped files raise an error or give the declared tensors, never anything else") {
@@ -228,9 +223,9 @@ TEST_CASE("truncated and flipped files raise an error or give the declared tenso
                                    {.name = "mask", .dtype = at::kBool, .shape = {}}};
   std::string good = format_safetensors_header(infos, {{"format", "pt"}});
   good.append(infos.back().end, '\5');
-  REQUIRE(error_of(good) == "no error");
+  REQUIRE(header_error(good) == "no error");
   for (size_t length = 0; length < good.size(); ++length)
-    CHECK(error_of(good.substr(0, length)) != "no error");
+    CHECK(header_error(good.substr(0, length)) != "no error");
   int rejected = 0;
   int accepted = 0;
   const size_t head = good.size() - infos.back().end;
@@ -238,7 +233,7 @@ TEST_CASE("truncated and flipped files raise an error or give the declared tenso
     for (int bit = 0; bit < 8; ++bit) {
       std::string bad = good;
       bad[byte] = static_cast<char>(bad[byte] ^ (1 << bit));
-      const std::string error = error_of(bad);
+      const std::string error = header_error(bad);
       (error == "no error" ? accepted : rejected) += 1;
       if (error == "no error") {
         uint64_t end = 0;
@@ -258,10 +253,10 @@ TEST_CASE("truncated and flipped files raise an error or give the declared tenso
     std::string bad = good;
     for (uint64_t n = random() % 8 + 1; n > 0; --n) bad[random() % bad.size()] = static_cast<char>(random());
     if (random() % 4 == 0) bad.resize(random() % (bad.size() + 1));
-    error_of(bad);
+    header_error(bad);
   }
   const std::string deep = std::string(200000, '[');
-  CHECK(error_of(file_of("{\"t\":{\"shape\":" + deep, 0)) ==
+  CHECK(header_error(file_of("{\"t\":{\"shape\":" + deep, 0)) ==
         "m.safetensors: tensor \"t\": shape holds a list");
 }
 

@@ -3,6 +3,7 @@
 
 #include "colossal/base/error.h"
 #include "colossal/checkpoint/safetensors_set.h"
+#include "tests/support/error.h"
 #include "tests/support/scratch.h"
 
 using namespace colossal;
@@ -33,14 +34,9 @@ void check(const std::filesystem::path& folder) {
   CHECK(at::equal(set.read("c", Slice{{98}, {2}}), at::full({2}, 'c', at::kHalf)));
 }
 
-std::string error_of(const std::filesystem::path& folder) {
-  try {
-    SafetensorsSet set(folder);
-  } catch (const IoError& error) {
-    CHECK(error.exit_code() == ExitCode::checkpoint);
-    return std::string(error.what()).substr(folder.string().size());
-  }
-  return "no error";
+std::string set_error(const std::filesystem::path& folder) {
+  return colossal::testing::error_of<IoError>([&] { SafetensorsSet set(folder); }, ExitCode::checkpoint)
+      .substr(folder.string().size());
 }
 
 }  // namespace
@@ -71,7 +67,7 @@ TEST_CASE("an index that disagrees with its files names file and tensor") {
     REQUIRE(text.find(from) != std::string::npos);
     text.replace(text.find(from), from.size(), to);
     write_file_durably(index, text);
-    return error_of(temp.path());
+    return set_error(temp.path());
   };
   CHECK(replace("\"a\": \"model-00001", "\"z\": \"model-00001") ==
         "/model-00001-of-00003.safetensors: tensor \"z\": is missing, model.safetensors.index.json says it "

@@ -11,6 +11,7 @@
 #include "colossal/checkpoint/store.h"
 #include "colossal/comm/run_ranks.h"
 #include "colossal/tensor/redistribute.h"
+#include "tests/support/error.h"
 #include "tests/support/scratch.h"
 
 using namespace colossal;
@@ -53,15 +54,6 @@ fs::path save_on(const fs::path& folder, std::vector<comm::Axis> axes, int64_t d
     if (mesh.rank() == 0) saved = path;
   });
   return saved;
-}
-
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 void overwrite(const fs::path& path, int64_t offset, char flip) {
@@ -141,7 +133,7 @@ TEST_CASE("damage is named and the newest good checkpoint is chosen") {
   const auto bytes = static_cast<int64_t>(fs::file_size(data));
 
   overwrite(data, bytes - 3, 0x10);
-  const std::string error = error_of([&] { checkpoint::Checkpoint(newest).verify(); });
+  const std::string error = colossal::testing::error_of([&] { checkpoint::Checkpoint(newest).verify(); });
   CHECK(error == data.string() +
                      ": tensor model.b does not match its hash: its bytes have changed since they were "
                      "written. Use an older "
@@ -161,16 +153,18 @@ TEST_CASE("truncated, missing and foreign files give an error, never a crash") {
       // 1.0: all but the last two bytes (a manifest ends with a brace and a line feed)
       write_file_durably(saved / name,
                          whole.substr(0, static_cast<size_t>(static_cast<double>(whole.size() - 2) * part)));
-      CHECK(error_of([&] { checkpoint::Checkpoint(saved).verify(); }).find((saved / name).string()) == 0);
+      CHECK(colossal::testing::error_of([&] {
+              checkpoint::Checkpoint(saved).verify();
+            }).find((saved / name).string()) == 0);
       write_file_durably(saved / name, whole);
     }
     checkpoint::Checkpoint(saved).verify();
     fs::remove(saved / "rank-00000.safetensors");
-    CHECK(error_of([&] { checkpoint::Checkpoint opened(saved); }) ==
+    CHECK(colossal::testing::error_of([&] { checkpoint::Checkpoint opened(saved); }) ==
           (saved / "rank-00000.safetensors").string() +
               ": is missing. Use an older checkpoint (`colossal checkpoint list`).");
     write_file_durably(saved / "manifest.json", "{\"format\": \"other\"}");
-    CHECK(error_of([&] { checkpoint::Checkpoint opened(saved); }) ==
+    CHECK(colossal::testing::error_of([&] { checkpoint::Checkpoint opened(saved); }) ==
           (saved / "manifest.json").string() +
               ": has no \"format\": \"colossal-checkpoint\". The checkpoint is damaged or was not written by "
               "Colossal.");
@@ -185,7 +179,7 @@ TEST_CASE("every flipped bit of the manifest is an error or harmless, never a cr
     std::string flipped = whole;
     flipped[i] = static_cast<char>(flipped[i] ^ (1 << (i % 7)));
     std::ofstream(saved / "manifest.json", std::ios::binary) << flipped;
-    error_of([&] { checkpoint::Checkpoint(saved).verify(); });
+    colossal::testing::error_of([&] { checkpoint::Checkpoint(saved).verify(); });
   }
 }
 
@@ -227,7 +221,7 @@ TEST_CASE("a failing disk on one rank is every rank's error") {
   std::vector<std::string> errors(2);
   comm::run_ranks(2, [&](std::shared_ptr<comm::World> world) {
     const Mesh mesh(world, MeshShape({{"data", 2}}));
-    errors[mesh.rank()] = error_of([&] {
+    errors[mesh.rank()] = colossal::testing::error_of([&] {
       checkpoint::save({.folder = scratch.path(),
                         .step = 1,
                         .tensors = tensors_on(mesh, 0, 1.0),
@@ -248,7 +242,7 @@ TEST_CASE("a failing disk on one rank is every rank's error") {
 TEST_CASE("two runs cannot share a folder") {
   testing::ScratchFolder scratch;
   const checkpoint::FolderLock lock(scratch / "checkpoints");
-  CHECK(error_of([&] { checkpoint::FolderLock second(scratch / "checkpoints"); }) ==
+  CHECK(colossal::testing::error_of([&] { checkpoint::FolderLock second(scratch / "checkpoints"); }) ==
         (scratch / "checkpoints").string() + ": another run (process " + std::to_string(::getpid()) +
             ") is using this folder. Wait for it, or set another run.output.");
 }
@@ -257,13 +251,13 @@ TEST_CASE("a tensor of another shape or a missing one is explained") {
   testing::ScratchFolder scratch;
   const fs::path saved = save_on(scratch.path(), {}, 0);
   const checkpoint::Checkpoint opened(saved);
-  CHECK(error_of([&] {
+  CHECK(colossal::testing::error_of([&] {
           opened.read("model.w", Layout::replicated({8, 13}, MeshShape()), 0);
         }) == saved.string() +
                   ": tensor model.w has shape [8, 12], this model has [8, 13]. The model of the run file and "
                   "that of the "
                   "checkpoint differ.");
-  CHECK(error_of([&] {
+  CHECK(colossal::testing::error_of([&] {
           opened.read("model.c", Layout::replicated({8, 13}, MeshShape()), 0);
         }) == (saved / "manifest.json").string() +
                   ": holds no tensor model.c. Use an older checkpoint (`colossal checkpoint list`).");

@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends.h"
 #include "colossal/base/error.h"
+#include "tests/support/error.h"
 
 using namespace colossal;
 using namespace colossal::comm;
 
 namespace {
-
-std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const CommError& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 WorldOptions gloo() {
   WorldOptions options;
@@ -47,12 +39,13 @@ TEST_CASE("members that disagree get an error on all ranks, and the group is dea
         [&](std::shared_ptr<World> world) {
           const Group group = world->group();
           // A member whose own exchanges all agreed (uneven all_to_all) learns it from its next call.
-          std::string text = error_of([&] { wrong(group); });
-          text += "; " + error_of([&] { barrier(group); });
+          std::string text = colossal::testing::error_of<CommError>([&] { wrong(group); });
+          text += "; " + colossal::testing::error_of<CommError>([&] { barrier(group); });
           CHECK(text.find("of group \"world\" on rank") != std::string::npos);
           CHECK_MESSAGE(text.find("members disagree: here") != std::string::npos, text);
-          CHECK(error_of([&] { barrier(group); }).find("the group is dead since an earlier failure") !=
-                std::string::npos);
+          CHECK(colossal::testing::error_of<CommError>([&] {
+                  barrier(group);
+                }).find("the group is dead since an earlier failure") != std::string::npos);
         },
         gloo());
   }
@@ -64,7 +57,8 @@ TEST_CASE("the text of a disagreement") {
       [](std::shared_ptr<World> world) {
         const Group group = world->group();
         barrier(group);
-        const std::string text = error_of([&] { all_reduce(at::ones({world->rank() == 1 ? 5 : 4}), group); });
+        const std::string text = colossal::testing::error_of<CommError>(
+            [&] { all_reduce(at::ones({world->rank() == 1 ? 5 : 4}), group); });
         const std::string here =
             "members disagree: here all_reduce number 2 of {} bytes float32 (sum), on rank {} all_reduce "
             "number 2 of {} bytes float32 (sum) (noticed by rank {})";

@@ -7,6 +7,7 @@
 #include "colossal/base/error.h"
 #include "colossal/data/loader.h"
 #include "colossal/data/permutation.h"
+#include "tests/support/error.h"
 
 using namespace colossal;
 using namespace colossal::data;
@@ -45,16 +46,6 @@ std::vector<Loader> layout(int64_t samples, int64_t global, int64_t micro, int64
   for (int64_t rank = 0; rank < world; ++rank)
     ranks.emplace_back(numbers(samples), options(global, micro, rank, world));
   return ranks;
-}
-
-template <typename F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 class FailingDataset : public Dataset {
@@ -186,8 +177,8 @@ TEST_CASE("what the dataset throws in the prefetch thread reaches the consumer, 
   in_order.shuffle = Shuffle::no;
   Loader loader(std::make_shared<FailingDataset>(), in_order);
   for (int i = 0; i < 17; ++i) CHECK(loader.next().has_value());
-  CHECK(message_of([&] { loader.next(); }) == "shard-3.bin: cannot read");
-  CHECK(message_of([&] { loader.next(); }) == "shard-3.bin: cannot read");
+  CHECK(colossal::testing::error_of([&] { loader.next(); }) == "shard-3.bin: cannot read");
+  CHECK(colossal::testing::error_of([&] { loader.next(); }) == "shard-3.bin: cannot read");
   loader.seek(18);
   CHECK(loader.next().has_value());
 }
@@ -197,15 +188,15 @@ TEST_CASE("a loader that nobody reads shuts down at once") {
 }
 
 TEST_CASE("the texts of wrong requests") {
-  CHECK(message_of([] { Loader(numbers(3), options(8, 2)); }) ==
+  CHECK(colossal::testing::error_of([] { Loader(numbers(3), options(8, 2)); }) ==
         "the training data holds 3 samples, fewer than one global batch (train.global_batch_size = 8). Use "
         "more text, a "
         "smaller data.sequence_length, or train.global_batch_size of at most 3.");
-  CHECK(message_of([] { Loader(numbers(30), options(10, 4, 0, 2)); }) ==
+  CHECK(colossal::testing::error_of([] { Loader(numbers(30), options(10, 4, 0, 2)); }) ==
         "train.global_batch_size = 10 is not a multiple of train.microbatch_size = 4 times 2 data-parallel "
         "ranks. Nearest: "
         "8 or 16.");
-  CHECK(message_of([] { Loader(numbers(30), options(0, 0)); }) ==
+  CHECK(colossal::testing::error_of([] { Loader(numbers(30), options(0, 0)); }) ==
         "train.microbatch_size = 0. Allowed: 1 or more sequences.\ntrain.global_batch_size = 0. Allowed: 1 "
         "or more "
         "sequences.");
@@ -213,14 +204,14 @@ TEST_CASE("the texts of wrong requests") {
   Json other = loader.state();
   other["num_samples"] = 31;
   CHECK(
-      message_of([&] { loader.load_state(other); }) ==
+      colossal::testing::error_of([&] { loader.load_state(other); }) ==
       "data position in the checkpoint is for num_samples = 31, this run has 30. Resume with the same "
       "data.train, "
       "data.sequence_length, held-out split and run.seed, or start a new run from the weights (model.load).");
-  CHECK(
-      message_of([&] { loader.load_state(Json::parse(R"({"num_samples":30,"seed":5,"shuffled":true})")); }) ==
-      "data position in the checkpoint has no valid \"samples_consumed\". Allowed: an integer from 0.");
-  CHECK(message_of([] {
+  CHECK(colossal::testing::error_of(
+            [&] { loader.load_state(Json::parse(R"({"num_samples":30,"seed":5,"shuffled":true})")); }) ==
+        "data position in the checkpoint has no valid \"samples_consumed\". Allowed: an integer from 0.");
+  CHECK(colossal::testing::error_of([] {
           TensorDataset(at::zeros({3, 2}), at::zeros({2}));
         }) ==
         "TensorDataset: input [3,2] and label [2] hold different numbers of samples. Allowed: equal sizes "

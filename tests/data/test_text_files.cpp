@@ -12,6 +12,7 @@
 #include "colossal/data/open_data.h"
 #include "colossal/data/text_source.h"
 #include "colossal/data/tokenize_command.h"
+#include "tests/support/error.h"
 #include "tests/support/scratch.h"
 
 using namespace colossal;
@@ -46,13 +47,8 @@ std::string zstd(const std::string& text) {
 
 // The message, with the folder of the test taken away.
 template <typename F>
-std::string message_of(const ScratchFolder& folder, F&& f) {
-  std::string message = "no error";
-  try {
-    f();
-  } catch (const std::exception& error) {
-    message = error.what();
-  }
+std::string error_in(const ScratchFolder& folder, F&& f) {
+  std::string message = colossal::testing::error_of(f);
   const std::string prefix = folder.path().string() + "/";
   for (size_t at = message.find(prefix); at != std::string::npos; at = message.find(prefix))
     message.erase(at, prefix.size());
@@ -113,7 +109,7 @@ TEST_CASE("wrong text files name file and line") {
   const ScratchFolder folder;
   const auto error = [&](const std::string& name, const std::string& content) {
     write(folder / name, content);
-    return message_of(folder, [&] { documents(folder / name); });
+    return error_in(folder, [&] { documents(folder / name); });
   };
   CHECK(error("a.txt", "fine\nfine\ncaf\xe9\n") ==
         "a.txt:3: byte 0xE9 is not valid UTF-8. Convert the file (for example `iconv -f latin1 -t utf-8`), "
@@ -137,7 +133,7 @@ TEST_CASE("wrong text files name file and line") {
   CHECK(error("j.txt.zst", "plain text") ==
         "j.txt.zst: damaged or truncated zstd file (Unknown frame descriptor).");
   const std::vector<std::string> missing = {(folder / "none*.txt").string()};
-  CHECK(message_of(folder, [&] { expand_sources(missing); }) ==
+  CHECK(error_in(folder, [&] { expand_sources(missing); }) ==
         fmt::format("none*.txt: no such file, folder or pattern. Relative paths start at {}.",
                     std::filesystem::current_path().string()));
 }
@@ -218,7 +214,7 @@ TEST_CASE("damaged token files name file and fact") {
   const std::string index = read_file(folder / "t.idx");
   const auto error = [&](const std::string& changed) {
     write(folder / "t.idx", changed);
-    return message_of(folder, [&] { TokenFile file(folder / "t"); });
+    return error_in(folder, [&] { TokenFile file(folder / "t"); });
   };
   CHECK(error(index.substr(0, 80)) ==
         "t.idx: truncated or damaged: its header promises 3 sequences and 4 document marks, which do not "
@@ -330,25 +326,25 @@ TEST_CASE("wrong requests for data") {
   write(folder / "a.txt", "abc");
   DataOptions options{
       .train = {(folder / "a.txt").string()}, .sequence_length = 4, .tokenize = {.cache = folder / "cache"}};
-  CHECK(message_of(folder, [&] { open_data(options); }) ==
+  CHECK(error_in(folder, [&] { open_data(options); }) ==
         "data.sequence_length = 4: the data holds 4 tokens, fewer than the 5 of one sequence and its last "
         "label. Use more text or "
         "a sequence length of at most 3.");
   options.vocab_size = 100;
-  CHECK(message_of(folder, [&] { open_data(options); }) ==
+  CHECK(error_in(folder, [&] { open_data(options); }) ==
         "model.vocab_size = 100 is smaller than the 257 ids of data.tokenizer = \"bytes\". Allowed: 257 or "
         "more.");
   options.vocab_size = 0;
   options.sequence_length = 1;
   options.validation_fraction = 1;
-  CHECK(message_of(folder, [&] { open_data(options); }) ==
+  CHECK(error_in(folder, [&] { open_data(options); }) ==
         "held-out fraction 1 of the data. Allowed: 0 to below 1, for example 0.01.");
   TokenFileWriter writer(folder / "foreign", 1000);
   writer.add(std::vector<int32_t>{1, 300, 2});
   writer.finish();
   const auto stream = std::make_shared<TokenStream>(std::vector<std::filesystem::path>{folder / "foreign"});
   const std::vector<int64_t> both = {0, 1};
-  CHECK(message_of(folder, [&] { TokenDataset(stream, 0, 3, 1, 257).fetch(both); }) ==
+  CHECK(error_in(folder, [&] { TokenDataset(stream, 0, 3, 1, 257).fetch(both); }) ==
         "foreign.bin, token 1: id 300 is not below model.vocab_size = 257. The file was made with another "
         "tokenizer, or the model "
         "needs a larger vocabulary.");
@@ -366,7 +362,7 @@ TEST_CASE("colossal tokenize --output") {
   CHECK(TokenFile(folder / "out/b").num_documents() == 3);
   write(folder / "b.txt", "x");
   const std::vector<std::string> twice = {(folder / "b.txt").string(), (folder / "b.jsonl.gz").string()};
-  CHECK(message_of(folder, [&] {
+  CHECK(error_in(folder, [&] {
           tokenize_files(twice, folder / "out", *Tokenizer::load("bytes"), {}, out);
         }) == "b.jsonl.gz: another input is named b too. Write them to different folders.");
 }

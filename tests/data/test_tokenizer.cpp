@@ -12,6 +12,7 @@
 #include "colossal/data/tokenizers/regex.h"
 #include "colossal/data/tokenizers/unicode.h"
 #include "colossal/data/tokenizers/utf8.h"
+#include "tests/support/error.h"
 #include "tests/support/scratch.h"
 
 using namespace colossal;
@@ -19,26 +20,16 @@ using namespace colossal::data;
 
 namespace {
 
-template <typename F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 std::string oracle(const std::string& kind) {
   return fmt::format("{}/tokenizers/{}", COLOSSAL_ORACLES, kind);
 }
 
 // The error of a tokenizer.json, with its folder taken away.
-std::string error_of(const std::string& content) {
+std::string tokenizer_error(const std::string& content) {
   const colossal::testing::ScratchFolder folder;
   const auto file = folder.path() / "t.json";
   std::ofstream(file) << content;
-  std::string message = message_of([&] { Tokenizer::load(file.string()); });
+  std::string message = colossal::testing::error_of([&] { Tokenizer::load(file.string()); });
   const std::string prefix = folder.path().string() + "/";
   if (message.starts_with(prefix)) message.erase(0, prefix.size());
   return message;
@@ -123,7 +114,7 @@ TEST_CASE("long pieces give the same ids as the words that they are made of") {
 
 TEST_CASE("text that is not UTF-8 is refused with its place") {
   const auto tokenizer = Tokenizer::load(oracle("gpt2-bytelevel"));
-  CHECK(message_of([&] { tokenizer->encode("abc\xe9 def"); }) ==
+  CHECK(colossal::testing::error_of([&] { tokenizer->encode("abc\xe9 def"); }) ==
         "tokenizer: byte 3 of the text (0xE9) is not valid UTF-8.");
   for (const char* bad : {"\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\x80"}) {
     CHECK(find_invalid_utf8(bad) == 0);
@@ -166,7 +157,7 @@ TEST_CASE("patterns follow Unicode 16 and Oniguruma where PCRE2 does not") {
   CHECK(matches("x*", "axx") == Strings{"xx"});
   const std::string spaces(100'000, ' ');  // more than the JIT's stack takes would go on in the interpreter
   CHECK(matches("\\s+(?!\\S)|\\s+", spaces + "a").size() == 2);
-  CHECK(message_of([] { Regex("[a[bc]]"); }) ==
+  CHECK(colossal::testing::error_of([] { Regex("[a[bc]]"); }) ==
         "nested character classes and \"&&\" are not supported (offset 2)");
 }
 
@@ -182,34 +173,35 @@ TEST_CASE("normalization keeps the Unicode version of the format") {
 }
 
 TEST_CASE("damaged and unsupported files name the place") {
-  CHECK(error_of("{\"model\": ") == "t.json: is not valid JSON: damaged near byte 11 of 10.");
-  CHECK(error_of("[]") == "t.json: expected an object, found [].");
-  CHECK(error_of("{}") == "t.json: the key \"model\" is missing.");
-  CHECK(error_of(R"({"model": {"type": "WordLevel", "vocab": {"a": 0}}})") ==
+  CHECK(tokenizer_error("{\"model\": ") == "t.json: is not valid JSON: damaged near byte 11 of 10.");
+  CHECK(tokenizer_error("[]") == "t.json: expected an object, found [].");
+  CHECK(tokenizer_error("{}") == "t.json: the key \"model\" is missing.");
+  CHECK(tokenizer_error(R"({"model": {"type": "WordLevel", "vocab": {"a": 0}}})") ==
         "t.json: model.type: model \"WordLevel\" is not supported. Supported: BPE, WordPiece, Unigram.");
-  CHECK(error_of(R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "b"]]}})") ==
+  CHECK(tokenizer_error(R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "b"]]}})") ==
         "t.json: model.merges[0]: the token \"b\" is not in model.vocab.");
-  CHECK(error_of(R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [7]}})") ==
+  CHECK(tokenizer_error(R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [7]}})") ==
         "t.json: model.merges[0]: expected two tokens, [\"a\", \"b\"] or \"a b\", found 7.");
-  CHECK(error_of(R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 0}, "merges": []}})") ==
+  CHECK(tokenizer_error(R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 0}, "merges": []}})") ==
         "t.json: model.vocab.b: id 0 is taken by the token \"a\" already. Ids must be unique.");
-  CHECK(error_of(R"({"model": {"type": "BPE", "vocab": {"a": -1}, "merges": []}})") ==
+  CHECK(tokenizer_error(R"({"model": {"type": "BPE", "vocab": {"a": -1}, "merges": []}})") ==
         "t.json: model.vocab.a: expected a token id, found -1.");
-  CHECK(error_of(R"({"model": {"type": "BPE", "dropout": 0.1, "vocab": {"a": 0}, "merges": []}})") ==
+  CHECK(tokenizer_error(R"({"model": {"type": "BPE", "dropout": 0.1, "vocab": {"a": 0}, "merges": []}})") ==
         "t.json: model.dropout: random merges are not supported: the same text must give the same ids. Set "
         "it to null.");
-  CHECK(error_of(R"({"model": {"type": "Unigram", "unk_id": 5, "vocab": [["a", -1.0]]}})") ==
+  CHECK(tokenizer_error(R"({"model": {"type": "Unigram", "unk_id": 5, "vocab": [["a", -1.0]]}})") ==
         "t.json: model.unk_id: 5 is not an id. Allowed: 0 to 0.");
-  CHECK(error_of(R"({"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFX"}]}, "model": {}})") ==
+  CHECK(tokenizer_error(
+            R"({"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFX"}]}, "model": {}})") ==
         "t.json: normalizer.normalizers[0].type: normalizer \"NFX\" is not supported. Supported: Sequence, "
         "NFC, NFD, NFKC, "
         "NFKD, Lowercase, Strip, StripAccents, Prepend, Replace, BertNormalizer, Nmt.");
   CHECK(
-      error_of(
+      tokenizer_error(
           R"({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a"}, "behavior": "Isolated"}, "model": {}})") ==
       "t.json: pre_tokenizer.pattern.Regex: cannot use this pattern: missing closing parenthesis near "
       "\"(a\".");
-  CHECK(message_of([] { Tokenizer::load("/nowhere/tokenizer.json"); }) ==
+  CHECK(colossal::testing::error_of([] { Tokenizer::load("/nowhere/tokenizer.json"); }) ==
         "tokenizer /nowhere/tokenizer.json: no such file. Allowed: \"bytes\", a tokenizer.json, or a folder "
         "that holds one.");
 }
@@ -219,7 +211,7 @@ TEST_CASE("every truncation of a tokenizer.json is an error, never a crash") {
   std::ifstream in(oracle("bert-wordpiece") + "/tokenizer.json");
   const std::string whole((std::istreambuf_iterator<char>(in)), {});
   for (size_t size = 0; size < whole.size(); size += whole.size() / 40)
-    CHECK(error_of(whole.substr(0, size)) != "no error");
+    CHECK(tokenizer_error(whole.substr(0, size)) != "no error");
 }
 
 TEST_CASE("colossal tokenize --jsonl") {
@@ -228,6 +220,6 @@ TEST_CASE("colossal tokenize --jsonl") {
   tokenize_lines(*Tokenizer::load("bytes"), "text", in, out);
   CHECK(out.str() == "{\"ids\":[104,105],\"decoded\":\"hi\"}\n{\"ids\":[195,169],\"decoded\":\"é\"}\n");
   std::istringstream wrong("{\"text\": \"hi\"}\n{\"txt\": \"hi\"}\n");
-  CHECK(message_of([&] { tokenize_lines(*Tokenizer::load("bytes"), "text", wrong, out); }) ==
+  CHECK(colossal::testing::error_of([&] { tokenize_lines(*Tokenizer::load("bytes"), "text", wrong, out); }) ==
         "stdin:2: expected an object with a string \"text\", for example {\"text\": \"Hello\"}.");
 }

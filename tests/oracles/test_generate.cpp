@@ -7,12 +7,11 @@
 #include "colossal/models/family.h"
 #include "colossal/models/generate.h"
 #include "colossal/nn/dense_factory.h"
+#include "tests/oracles/models.h"
 
 using namespace colossal;
 
 namespace {
-
-const std::filesystem::path kModels = std::filesystem::path(COLOSSAL_ORACLES) / "models";
 
 std::shared_ptr<models::LanguageModel> load(const std::string& name, at::ScalarType dtype) {
   const checkpoint::HuggingFaceFolder folder(kModels / name);

@@ -6,6 +6,8 @@
 #include "colossal/checkpoint/huggingface.h"
 #include "colossal/models/family.h"
 #include "colossal/nn/dense_factory.h"
+#include "tests/oracles/models.h"
+#include "tests/support/error.h"
 #include "tests/support/scratch.h"
 
 using namespace colossal;
@@ -14,7 +16,6 @@ using colossal::testing::ScratchFolder;
 
 namespace {
 
-const std::filesystem::path kModels = std::filesystem::path(COLOSSAL_ORACLES) / "models";
 const char* const kCases[] = {"gpt2", "gpt2-untied", "llama", "llama3", "qwen2"};
 
 std::vector<nn::Parameter> load(const HuggingFaceFolder& folder,
@@ -75,13 +76,8 @@ void round_trip(const std::filesystem::path& path, at::ScalarType dtype, uint64_
   CHECK(copy.config_json() == folder.config_json());
 }
 
-std::string error_of(const std::filesystem::path& path) {
-  try {
-    HuggingFaceFolder folder(path);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
+std::string folder_error(const std::filesystem::path& path) {
+  return colossal::testing::error_of([&] { HuggingFaceFolder folder(path); });
 }
 
 }  // namespace
@@ -117,7 +113,7 @@ TEST_CASE("bf16 tensors, names without prefix, repeated heads and old buffers su
     tensors["transformer.h.0.attn.bias"] = at::ones({1, 1, 64, 64}, at::kBool);
     tensors["transformer.h.0.attn.masked_bias"] = at::ones({});
   });
-  CHECK(error_of(temp / "buffers") == "no error");
+  CHECK(folder_error(temp / "buffers") == "no error");
 }
 
 TEST_CASE("both spellings of config.json say the same") {
@@ -208,7 +204,7 @@ TEST_CASE("all tensors that do not fit are listed in one error") {
     tensors["extra"] = at::ones({3});
     tensors["lm_head.weight"] = tensors["transformer.wte.weight"] + 1;
   });
-  CHECK(error_of(temp.path()) ==
+  CHECK(folder_error(temp.path()) ==
         fmt::format("{}: the weights do not fit config.json\n"
                     "  missing: \"transformer.h.1.ln_2.bias\" [64]\n"
                     "  not tied: \"lm_head.weight\" differs from \"transformer.wte.weight\", config.json "
@@ -224,7 +220,7 @@ TEST_CASE("a config.json that no family can be says everything that is wrong") {
     Json json = Json::parse(read_file(kModels / from / "config.json"));
     change(json);
     write_file_durably(temp / "config.json", json.dump());
-    std::string text = error_of(temp.path());
+    std::string text = folder_error(temp.path());
     const std::string path = (temp / "config.json").string();
     for (size_t at = 0; (at = text.find(path)) != std::string::npos;)
       text.replace(at, path.size(), "config.json");

@@ -8,12 +8,12 @@
 #include "colossal/comm/run_ranks.h"
 #include "colossal/nn/dense_factory.h"
 #include "colossal/train/verify.h"
+#include "tests/oracles/models.h"
 
 using namespace colossal;
 
 namespace {
 
-const std::filesystem::path kModels = std::filesystem::path(COLOSSAL_ORACLES) / "models";
 const char* const kCases[] = {"gpt2", "gpt2-untied", "llama", "llama3", "qwen2"};
 
 void check(const std::string& name, at::ScalarType dtype, int ranks) {

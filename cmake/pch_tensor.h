@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one precompiled header: what nearly every file of every layer above base includes anyway.
+// Precompiled: what nearly every file above base includes anyway.
 #pragma once
 #include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/csrc/autograd/custom_function.h>
-#include <torch/nn/module.h>
 
 #include <algorithm>
 #include <chrono>

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <filesystem>
+
+// Hugging Face folders with the values that transformers computed for them.
+inline const std::filesystem::path kModels = std::filesystem::path(COLOSSAL_ORACLES) / "models";
