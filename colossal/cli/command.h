@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "colossal/train/context.h"
+
 namespace colossal::cli {
 
 struct Invocation {
@@ -25,8 +27,10 @@ void add_config(CLI::App& app, Invocation& invocation);
 void add_report(CLI::App& app, Invocation& invocation);
 void add_doctor(CLI::App& app, Invocation& invocation);
 
-// For commands that take -n: starts the ranks when this process is not one of several already, else runs `body` as one of them.
-int run_as_ranks(int num_ranks, const Invocation& invocation, const std::function<int()>& body);
+// For commands that take -n: starts the ranks when this process is not one of several already; else it is one of them: launches with
+// `options`, runs `body` and reports what it throws to the others.
+int run_as_ranks(int num_ranks, const Invocation& invocation, const train::LaunchOptions& options,
+                 const std::function<int(const train::Context&)>& body);
 // How many ranks the run will have: what the launcher says, else -n.
 int world_size(int num_ranks);
 

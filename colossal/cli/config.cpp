@@ -5,14 +5,13 @@
 #include <fmt/format.h>
 
 #include "colossal/cli/command.h"
+#include "colossal/cli/options.h"
 
 namespace colossal::cli {
 namespace {
 
 struct Options {
-  std::string file;
-  std::vector<std::string> set;
-  int num_ranks = 1;
+  RunFile run;
   bool markdown = false;
   bool schema = false;
   bool short_form = false;
@@ -24,10 +23,8 @@ int show(const Options& options) {
   } else if (options.schema) {
     fmt::print("{}\n", train::run_config_json_schema().dump(2));
   } else {
-    const train::RunConfig config =
-        train::load_run_config(options.file, options.set, world_size(options.num_ranks));
-    fmt::print("{}", train::run_config_toml(
-                         config, options.short_form ? train::Detail::values : train::Detail::with_help));
+    const auto detail = options.short_form ? train::Detail::values : train::Detail::with_help;
+    fmt::print("{}", train::run_config_toml(options.run.load(), detail));
   }
   return 0;
 }
@@ -38,9 +35,7 @@ void add_config(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
       app.add_subcommand("config", "Check a run file and print every key with its value and meaning");
-  auto* file = command->add_option("file", options->file, "run file (TOML)");
-  command->add_option("--set", options->set, "section.key=value; may be repeated")->take_all();
-  command->add_option("-n", options->num_ranks, "number of ranks to check for")->check(CLI::PositiveNumber);
+  auto* file = options->run.add_to(command);
   auto* markdown = command->add_flag("--markdown", options->markdown,
                                      "print the reference of all keys instead (docs/config.md)");
   auto* schema = command->add_flag("--schema", options->schema, "print the JSON schema of run files instead");

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "colossal/cli/command.h"
+#include "colossal/cli/options.h"
 
 namespace colossal::cli {
 
@@ -12,8 +13,7 @@ void add_doctor(CLI::App& app, Invocation& invocation) {
   auto num_ranks = std::make_shared<int>(1);
   CLI::App* command = app.add_subcommand(
       "doctor", "Show cores, memory, measured speeds, backends and versions, and warn of what is wrong");
-  command->add_option("-n", *num_ranks, "ranks that a run would have on this host")
-      ->check(CLI::PositiveNumber);
+  add_num_ranks(command, *num_ranks);
   command->callback([=, &invocation] {
     invocation.action = [num_ranks] {
       fmt::print("{}", train::examine_machine(*num_ranks).text());

@@ -7,6 +7,7 @@
 
 #include "colossal/base/error.h"
 #include "colossal/cli/command.h"
+#include "colossal/cli/options.h"
 #include "colossal/tensor/allocator.h"
 #include "colossal/train/export.h"
 
@@ -17,7 +18,7 @@ struct Options {
   std::string model;
   std::string prompt;
   std::string tokenizer;
-  std::string dtype = "float32";
+  at::ScalarType dtype = at::kFloat;
   int64_t tokens = 128;
   double temperature = 0.8;
   int64_t top_k = 0;
@@ -27,8 +28,7 @@ struct Options {
 
 int generate(const Options& options) {
   tensor::install_caching_allocator();
-  const at::ScalarType dtype = options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
-  train::LoadedModel loaded = train::load_for_inference(options.model, comm::Mesh(), dtype);
+  train::LoadedModel loaded = train::load_for_inference(options.model, comm::Mesh(), options.dtype);
   if (!options.tokenizer.empty()) loaded.tokenizer = data::Tokenizer::load(options.tokenizer);
   if (!loaded.tokenizer)
     throw ConfigError(
@@ -67,8 +67,7 @@ void add_generate(CLI::App& app, Invocation& invocation) {
       ->check(CLI::Range(0.0, 1.0));
   command->add_option("--seed", options->seed, "of the random choice");
   command->add_option("--tokenizer", options->tokenizer, "tokenizer.json (default: that of the model)");
-  command->add_option("--dtype", options->dtype, "precision of the arithmetic")
-      ->check(CLI::IsMember({"float32", "bfloat16"}));
+  add_dtype(command, options->dtype, {"float32", "bfloat16"});
   command->callback([=, &invocation] { invocation.action = [options] { return generate(*options); }; });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/cli/command.h"
 #include "colossal/comm/launch/environment.h"
+#include "colossal/comm/launch/failure.h"
 #include "colossal/comm/launch/launcher.h"
 
 namespace colossal::cli {
@@ -10,10 +11,17 @@ int world_size(int num_ranks) {
   return environment.launcher == "single" ? num_ranks : environment.world_size;
 }
 
-int run_as_ranks(int num_ranks, const Invocation& invocation, const std::function<int()>& body) {
+int run_as_ranks(int num_ranks, const Invocation& invocation, const train::LaunchOptions& options,
+                 const std::function<int(const train::Context&)>& body) {
   if (num_ranks > 1 && comm::environment_from_launcher().launcher == "single")
     return comm::launch_local(num_ranks, invocation.arguments);
-  return body();
+  train::Context context;
+  try {
+    context = train::launch(options);
+    return body(context);
+  } catch (const std::exception& error) {
+    return comm::report_failure(error, context.world.get());
+  }
 }
 
 }  // namespace colossal::cli

@@ -7,9 +7,8 @@
 #include "colossal/base/config/toml.h"
 #include "colossal/base/error.h"
 #include "colossal/cli/command.h"
-#include "colossal/comm/launch/failure.h"
+#include "colossal/cli/options.h"
 #include "colossal/nn/dense_factory.h"
-#include "colossal/train/context.h"
 
 namespace colossal::cli {
 namespace {
@@ -17,7 +16,7 @@ namespace {
 struct Options {
   std::string model;
   std::string reference;
-  std::string dtype = "float64";
+  at::ScalarType dtype = at::kDouble;
   std::vector<std::string> set;
   int num_ranks = 1;
 };
@@ -44,22 +43,19 @@ std::vector<comm::Axis> axes_of(const Options& options) {
   return {{"data", static_cast<int>(data)}};
 }
 
-int verify_as_rank(const Options& options, std::vector<comm::Axis> axes) {
-  train::Context context;
-  try {
-    context = train::launch({.world = {}, .axes = std::move(axes)});
-    const at::ScalarType dtype = options.dtype == "float64" ? at::kDouble : at::kFloat;
+int verify(const Options& options, const Invocation& invocation) {
+  const train::LaunchOptions launch = {.world = {},
+                                       .axes = axes_of(options)};  // checked before any rank starts
+  return run_as_ranks(options.num_ranks, invocation, launch, [&](const train::Context& context) {
     const train::VerifyReport report =
-        train::verify({.model = options.model, .reference = options.reference, .dtype = dtype}, context.mesh,
-                      [&](std::shared_ptr<nn::StepState> state) {
+        train::verify({.model = options.model, .reference = options.reference, .dtype = options.dtype},
+                      context.mesh, [&](std::shared_ptr<nn::StepState> state) {
                         return std::make_unique<nn::DenseFactory>(context.mesh, std::move(state),
-                                                                  nn::DenseOptions{.compute = dtype});
+                                                                  nn::DenseOptions{.compute = options.dtype});
                       });
     if (context.speaks()) fmt::print("{}", report.text());
     return report.passed() ? 0 : static_cast<int>(ExitCode::failure);
-  } catch (const std::exception& error) {
-    return comm::report_failure(error, context.world.get());
-  }
+  });
 }
 
 }  // namespace
@@ -70,16 +66,11 @@ void add_verify(CLI::App& app, Invocation& invocation) {
       "verify", "Compare a Hugging Face model with a reference: logits, loss, gradients, ten steps");
   command->add_option("model", options->model, "Hugging Face folder")->required();
   command->add_option("--reference", options->reference, "reference.safetensors (default: in the folder)");
-  command->add_option("--dtype", options->dtype, "precision of the arithmetic")
-      ->check(CLI::IsMember({"float64", "float32"}));
-  command->add_option("--set", options->set, "parallel.data=N: the layout; may be repeated")->take_all();
-  command->add_option("-n", options->num_ranks, "number of ranks")->check(CLI::PositiveNumber);
+  add_dtype(command, options->dtype, {"float64", "float32"});
+  add_set(command, options->set, "parallel.data=N: the layout; may be repeated");
+  add_num_ranks(command, options->num_ranks);
   command->callback([=, &invocation] {
-    invocation.action = [options, &invocation] {
-      std::vector<comm::Axis> axes = axes_of(*options);  // checked before any rank starts
-      return run_as_ranks(options->num_ranks, invocation,
-                          [&] { return verify_as_rank(*options, std::move(axes)); });
-    };
+    invocation.action = [options, &invocation] { return verify(*options, invocation); };
   });
 }
 
