@@ -4,7 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "colossal/base/error.h"
-#include "colossal/data/permutation.h"
+#include "colossal/tensor/random.h"
 
 namespace colossal::data {
 
@@ -38,29 +38,18 @@ SyntheticTokens::SyntheticTokens(int64_t num_samples, int64_t sequence_length, i
   }
 }
 
+// One row per sample of a random tensor [samples, length + 1] that as a whole is never formed.
 Batch SyntheticTokens::fetch(std::span<const int64_t> samples) const {
-  const int64_t rows = static_cast<int64_t>(samples.size());
-  Batch batch{.input = at::empty({rows, sequence_length_}, at::kLong),
-              .label = at::empty({rows, sequence_length_}, at::kLong)};
-  int64_t* input = batch.input.mutable_data_ptr<int64_t>();
-  int64_t* label = batch.label.mutable_data_ptr<int64_t>();
+  const auto key = tensor::RandomKey(seed_).named("synthetic tokens");
+  const int64_t width = sequence_length_ + 1;
+  std::vector<at::Tensor> rows;
   for (const int64_t sample : samples) {
-    const uint64_t key = random_key(seed_, {static_cast<uint64_t>(sample)});
-    const auto token = [&](int64_t place) {
-      // High word of the 128-bit product: uniform over the vocabulary up to 2^-64.
-      return static_cast<int64_t>((static_cast<unsigned __int128>(mix64(key ^ static_cast<uint64_t>(place))) *
-                                   static_cast<uint64_t>(vocab_size_)) >>
-                                  64);
-    };
-    for (int64_t place = 0; place <= sequence_length_; ++place) {
-      const int64_t value = token(place);
-      if (place < sequence_length_) input[place] = value;
-      if (place > 0) label[place - 1] = value;
-    }
-    input += sequence_length_;
-    label += sequence_length_;
+    rows.push_back(tensor::random_ints(key, {num_samples_, width},
+                                       {.offset = {sample, 0}, .size = {1, width}}, 0, vocab_size_));
   }
-  return batch;
+  const at::Tensor tokens = at::cat(rows);
+  return {.input = tokens.narrow(1, 0, sequence_length_).contiguous(),
+          .label = tokens.narrow(1, 1, sequence_length_).contiguous()};
 }
 
 }  // namespace colossal::data

@@ -15,7 +15,9 @@ SampleOrder::SampleOrder(int64_t num_samples, uint64_t seed, Shuffle shuffle)
 int64_t SampleOrder::operator()(int64_t position) const {
   const int64_t offset = position % num_samples_;
   if (shuffle_ == Shuffle::no) return offset;
-  return Permutation(num_samples_, random_key(seed_, {static_cast<uint64_t>(epoch(position))}))(offset);
+  const auto key =
+      tensor::RandomKey(seed_).named("sample order").at_step(static_cast<uint64_t>(epoch(position)));
+  return Permutation(num_samples_, key)(offset);
 }
 
 void BatchSplit::validate() const {

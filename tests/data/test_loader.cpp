@@ -64,14 +64,18 @@ class FailingDataset : public Dataset {
 TEST_CASE("a permutation hits every index once, for every small size and for awkward large ones") {
   for (int64_t n : {1, 2, 3, 4, 5, 7, 16, 17, 63, 64, 65, 1000, 4097, 100'003}) {
     std::vector<char> seen(n, 0);
-    const Permutation permutation(n, 42);
+    const Permutation permutation(n, tensor::RandomKey(42));
     for (int64_t i = 0; i < n; ++i) ++seen.at(permutation(i));
     CHECK(std::count(seen.begin(), seen.end(), 1) == n);
   }
-  const Permutation huge(int64_t{1} << 40, 1);
-  std::set<int64_t> values;
-  for (int64_t i = 0; i < 1000; ++i) values.insert(huge(i));
-  CHECK(values.size() == 1000);
+  for (const int64_t n : {int64_t{1} << 40, int64_t{1} << 62}) {
+    const Permutation huge(n, tensor::RandomKey(1));
+    std::set<int64_t> values;
+    for (int64_t i = n - 1000; i < n; ++i) values.insert(huge(i));
+    CHECK(values.size() == 1000);
+    CHECK(*values.begin() >= 0);
+    CHECK(*values.rbegin() < n);
+  }
 }
 
 TEST_CASE("a permutation is random: places, neighbours and keys are not related") {
@@ -80,7 +84,7 @@ TEST_CASE("a permutation is random: places, neighbours and keys are not related"
   int64_t ascending = 0;
   int64_t fixed = 0;
   for (uint64_t key = 0; key < 200; ++key) {
-    const Permutation permutation(n, random_key(3, {key}));
+    const Permutation permutation(n, tensor::RandomKey(3).at_step(key));
     ++counts.at(permutation(0) * 10 / n);
     for (int64_t i = 0; i + 1 < n; ++i) ascending += permutation(i) < permutation(i + 1) ? 1 : 0;
     for (int64_t i = 0; i < n; ++i) fixed += permutation(i) == i ? 1 : 0;

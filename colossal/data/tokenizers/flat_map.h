@@ -9,8 +9,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "colossal/data/permutation.h"
-
 namespace colossal::data {
 
 class FlatMap {
@@ -37,8 +35,14 @@ class FlatMap {
     uint64_t key = kFree;
     uint64_t value = 0;
   };
+  // Finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+  static uint64_t hash(uint64_t key) {
+    key = (key ^ (key >> 30)) * 0xbf58476d1ce4e5b9u;
+    key = (key ^ (key >> 27)) * 0x94d049bb133111ebu;
+    return key ^ (key >> 31);
+  }
   size_t place(uint64_t key) const {
-    size_t at = mix64(key) & (slots_.size() - 1);
+    size_t at = hash(key) & (slots_.size() - 1);
     while (slots_[at].key != key && slots_[at].key != kFree) at = (at + 1) & (slots_.size() - 1);
     return at;
   }
