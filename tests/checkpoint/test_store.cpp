@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -181,39 +180,6 @@ TEST_CASE("every flipped bit of the manifest is an error or harmless, never a cr
     std::ofstream(saved / "manifest.json", std::ios::binary) << flipped;
     colossal::testing::error_of([&] { checkpoint::Checkpoint(saved).verify(); });
   }
-}
-
-TEST_CASE("a process killed before any operation of a save leaves the previous checkpoint") {
-  testing::ScratchFolder scratch;
-  save_on(scratch.path(), {}, 0, 1);
-  // The last operation is reached when the child no longer dies.
-  int killed = 0;
-  for (int at = 0;; ++at) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      int count = 0;
-      checkpoint::save({.folder = scratch.path(),
-                        .step = 2,
-                        .tensors = tensors_on(Mesh(), 0, 2.0),
-                        .state = {},
-                        .keep = 1,
-                        .before_operation =
-                            [&](const std::string&) {
-                              if (count++ == at) ::kill(::getpid(), SIGKILL);
-                            }},
-                       comm::Group());
-      ::_exit(0);
-    }
-    int status = 0;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    const auto chosen = checkpoint::newest_good(scratch.path(), comm::Group());
-    REQUIRE(chosen.folder.has_value());
-    checkpoint::Checkpoint(*chosen.folder).verify();
-    if (WIFEXITED(status)) break;
-    ++killed;
-  }
-  CHECK(killed >= 7);
-  CHECK(checkpoint::list(scratch.path()).size() == 1);
 }
 
 TEST_CASE("a failing disk on one rank is every rank's error") {

@@ -11,10 +11,7 @@ namespace fs = std::filesystem;
 
 Finished run_colossal(std::vector<std::string> arguments, const RunOptions& options) {
   arguments.insert(arguments.begin(), COLOSSAL_BINARY);
-  Finished run = run_process(arguments, options);
-  CHECK_FALSE(run.timed_out);
-  CHECK(run.num_orphans == 0);
-  return run;
+  return run_process(arguments, options);
 }
 
 std::string write_run_file(const fs::path& output, const std::vector<std::string>& changes) {
@@ -56,12 +53,6 @@ int64_t newest_checkpoint(const fs::path& output) {
     if (name.starts_with("step-")) newest = std::max<int64_t>(newest, std::stoll(name.substr(5)));
   }
   return newest;
-}
-
-int count(const std::string& text, const std::string& part) {
-  int n = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) n++;
-  return n;
 }
 
 }  // namespace colossal::testing

@@ -32,6 +32,4 @@ std::vector<double> curve(const std::filesystem::path& output, const std::string
 // The step in the name of the newest checkpoint; 0 where there is none.
 int64_t newest_checkpoint(const std::filesystem::path& output);
 
-int count(const std::string& text, const std::string& part);
-
 }  // namespace colossal::testing

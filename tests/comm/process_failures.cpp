@@ -4,26 +4,17 @@
 
 #include <csignal>
 
-#include "tests/support/process.h"
+#include "tests/comm/ranks_program.h"
 
 namespace colossal::comm {
 namespace {
 
 using namespace colossal::testing;
 
-const std::string kRanks = std::string(COLOSSAL_PROGRAMS) + "/ranks";
-
-int count(const std::string& text, const std::string& part) {
-  int n = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) n++;
-  return n;
-}
-
 Finished run(const std::string& event, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> arguments = {kRanks, "--launch", "3", "--steps", "60", "--event", event};
+  std::vector<std::string> arguments = {"--launch", "3", "--steps", "60", "--event", event};
   arguments.insert(arguments.end(), more.begin(), more.end());
-  Finished result = run_process(arguments);
-  CHECK(result.num_orphans == 0);
+  Finished result = run_program(arguments);
   CHECK(result.seconds < 15);  // start included; the limit after the event is 10 s
   CHECK(shared_memory_named("colossal").empty());
   return result;

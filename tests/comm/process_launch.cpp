@@ -5,25 +5,16 @@
 #include <csignal>
 
 #include "colossal/comm/launch/socket.h"
-#include "tests/support/process.h"
+#include "tests/comm/ranks_program.h"
 
 namespace colossal::comm {
 namespace {
 
 using namespace colossal::testing;
 
-const std::string kRanks = std::string(COLOSSAL_PROGRAMS) + "/ranks";
-
-int count(const std::string& text, const std::string& part) {
-  int n = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) n++;
-  return n;
-}
-
 void check_done(const Finished& run, int ranks, const std::string& launcher) {
   INFO(run.output);
   CHECK(run.exit_code == 0);
-  CHECK(run.num_orphans == 0);
   for (int r = 0; r < ranks; r++)
     CHECK(count(run.output,
                 fmt::format("rank {} of {} by {}, local {} of {}", r, ranks, launcher, r, ranks)) == 1);
@@ -35,7 +26,7 @@ std::vector<std::string> by_hand(int rank, int size, int port, const std::string
 }
 
 TEST_CASE("own launcher: ranks find each other, output of the others is prefixed") {
-  const Finished run = run_process({kRanks, "--launch", "3"});
+  const Finished run = run_program({"--launch", "3"});
   check_done(run, 3, "colossal");
   CHECK(count(run.output, "[rank 1] rank 1 of 3") == 1);
   CHECK(count(run.output, "[rank 0]") == 0);
@@ -61,17 +52,16 @@ TEST_CASE("started by hand") {
 }
 
 TEST_CASE("SIGTERM to the launcher reaches every rank") {
-  const Finished run = run_process({kRanks, "--launch", "2", "--until-stopped"},
-                                   {.signals = {{SIGTERM, "first step done"}}});
+  const Finished run =
+      run_program({"--launch", "2", "--until-stopped"}, {.signals = {{SIGTERM, "first step done"}}});
   INFO(run.output);
   CHECK(run.exit_code == 143);
   CHECK(count(run.output, "stopped by a signal") == 1);
-  CHECK(run.num_orphans == 0);
 }
 
 TEST_CASE("port in use") {
   const Listener holder = listen_on("127.0.0.1", 0);
-  const Finished run = run_process({kRanks}, {.environment = by_hand(0, 2, holder.port)});
+  const Finished run = run_program({}, {.environment = by_hand(0, 2, holder.port)});
   CHECK(run.exit_code == 2);
   CHECK(run.seconds < 10);
   CHECK(
@@ -82,7 +72,7 @@ TEST_CASE("port in use") {
 }
 
 TEST_CASE("wrong address: nobody serves there") {
-  const Finished run = run_process({kRanks, "--connect", "1"}, {.environment = by_hand(1, 2, free_port())});
+  const Finished run = run_program({"--connect", "1"}, {.environment = by_hand(1, 2, free_port())});
   INFO(run.output);
   CHECK(run.exit_code == 2);
   CHECK(run.seconds < 10);
@@ -90,8 +80,8 @@ TEST_CASE("wrong address: nobody serves there") {
 }
 
 TEST_CASE("wrong address: the name does not resolve") {
-  const Finished run = run_process({kRanks, "--connect", "1"},
-                                   {.environment = by_hand(0, 2, free_port(), "no-such-host.invalid")});
+  const Finished run =
+      run_program({"--connect", "1"}, {.environment = by_hand(0, 2, free_port(), "no-such-host.invalid")});
   INFO(run.output);
   CHECK(run.exit_code == 2);
   CHECK(run.seconds < 10);
@@ -111,7 +101,7 @@ TEST_CASE("world size mismatch, on both sides") {
 }
 
 TEST_CASE("missing ranks") {
-  const Finished run = run_process({kRanks, "--connect", "2"}, {.environment = by_hand(0, 3, free_port())});
+  const Finished run = run_program({"--connect", "2"}, {.environment = by_hand(0, 3, free_port())});
   INFO(run.output);
   CHECK(run.exit_code == 2);
   CHECK(run.seconds < 10);
@@ -136,7 +126,7 @@ TEST_CASE("two processes with the same rank") {
 
 TEST_CASE("a broken environment is refused before anything starts") {
   const Finished run =
-      run_process({kRanks}, {.environment = {"RANK=2", "WORLD_SIZE=2", "MASTER_ADDR=x", "MASTER_PORT=1"}});
+      run_program({}, {.environment = {"RANK=2", "WORLD_SIZE=2", "MASTER_ADDR=x", "MASTER_PORT=1"}});
   CHECK(run.exit_code == 2);
   CHECK(run.output == "environment: RANK = 2 is outside 0 to 1 (WORLD_SIZE = 2).\n");
 }

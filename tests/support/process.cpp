@@ -2,6 +2,7 @@
 #include "tests/support/process.h"
 
 #include <arpa/inet.h>
+#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -52,6 +53,7 @@ struct Running {
   size_t signals_sent = 0;
   size_t searched = 0;  // of the output: where the text before the next signal may begin
   bool ended = false;
+  bool timed_out = false;
   Finished result;
 };
 
@@ -131,7 +133,7 @@ void look_after(Running& r, const RunOptions& options) {
     r.result.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     r.result.seconds = std::chrono::duration<double>(Clock::now() - r.started).count();
   } else if (Clock::now() - r.started > options.timeout) {
-    r.result.timed_out = true;
+    r.timed_out = true;
     kill(r.pid, SIGKILL);
   }
 }
@@ -169,11 +171,12 @@ std::vector<Finished> run_together(const std::vector<std::vector<std::string>>& 
     }
   }
   const int orphans = reap_orphans();
+  CHECK(orphans == 0);
   std::vector<Finished> results;
   for (Running& r : running) {
     drain(r);
     close(r.output);
-    r.result.num_orphans = orphans;
+    CHECK_MESSAGE(!r.timed_out, r.result.output);
     results.push_back(std::move(r.result));
   }
   return results;
@@ -181,6 +184,12 @@ std::vector<Finished> run_together(const std::vector<std::vector<std::string>>& 
 
 Finished run_process(const std::vector<std::string>& arguments, const RunOptions& options) {
   return run_together({arguments}, {options})[0];
+}
+
+int count(const std::string& text, const std::string& part) {
+  int n = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) n++;
+  return n;
 }
 
 int free_port() {

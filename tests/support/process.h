@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a program to its end and sees everything that a user would: output, exit code, time, and what it leaves behind.
+// Runs a program to its end and sees everything that a user would: output, exit code, time; it may leave nothing behind.
 //
 //   Finished run = run_process({program, "--steps", "3"}, {.environment = {"RANK=0"}});
 //   CHECK(run.exit_code == 0);
+//   CHECK(count(run.output, "step ") == 3);
 //
 // Thread safety: one run at a time per process (it adopts orphans).
 #pragma once
@@ -17,8 +18,6 @@ struct Finished {
   std::string output;      // stdout and stderr as they came
   double seconds = 0;      // until the program itself has ended
   double cpu_seconds = 0;  // that the program and those of its children that it waited for have used
-  int num_orphans = 0;     // descendants that were alive one second after its end (killed then)
-  bool timed_out = false;
 };
 
 // A signal that is sent once the output since the signal before it contains `after`.
@@ -34,11 +33,16 @@ struct RunOptions {
   std::vector<SignalAfter> signals = {};  // one after the other
 };
 
+// The test case fails when the program runs into its timeout (it is killed then), or when descendants of it are alive one second after
+// its end.
 Finished run_process(const std::vector<std::string>& arguments, const RunOptions& options = {});
 
 // Programs started together, as by a person in several terminals; results in the same order.
 std::vector<Finished> run_together(const std::vector<std::vector<std::string>>& programs,
                                    const std::vector<RunOptions>& options);
+
+// How often `part` stands in `text`.
+int count(const std::string& text, const std::string& part);
 
 // A port that nobody uses at the moment.
 int free_port();
