@@ -4,7 +4,7 @@ BUILD ?= build
 JOBS ?= $(shell nproc)
 TEST_JOBS ?= $(shell nproc)
 
-.PHONY: help setup build quickstart test check-cuda docs format bench clean
+.PHONY: help setup build quickstart test test-all check-cuda docs format tidy bench clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
@@ -35,6 +35,10 @@ docs: build ## regenerate docs/config.md and the JSON schema of run files
 
 format: ## clang-format the tree
 	@git ls-files '*.h' '*.cpp' | xargs clang-format -i
+
+tidy: setup ## look for defects with clang-tidy (package of that name; about half an hour on two cores)
+	@cmake -S . -B $(BUILD) -G Ninja --log-level=WARNING
+	@tools/tidy.py --build $(BUILD) -j $(JOBS)
 
 bench: build ## time build, rebuild and tests, run the benchmark programs (JSON lines)
 	@bench/run.sh
