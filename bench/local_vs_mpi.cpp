@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The local backend against Open MPI's shared memory: the same processes, the same buffers, taking turns.
 //
-//   mpirun -n 2 build/bench/bench_local_vs_mpi [--staged] [--max-bytes N] > local_vs_mpi.json
+//   mpirun -n 2 build/bench/bench_local_vs_mpi [--staged] [--max-bytes N] > local_vs_mpi.jsonl
 //
-// fp32; `bytes` is the full tensor of each rank. A sample is the time per call over a batch; figures in microseconds are of
-// the slowest rank.
+// fp32; `bytes` is the full tensor of each rank. A sample is the time per call over a batch, of the slowest rank; JSON lines
+// in microseconds.
 #include <ATen/Parallel.h>
 #include <mpi.h>
 
@@ -12,7 +12,7 @@
 #include <iostream>
 #include <numeric>
 
-#include "colossal/base/json.h"
+#include "bench/timing.h"
 #include "colossal/comm/backends/local/local_backend.h"
 
 using namespace colossal;
@@ -47,11 +47,10 @@ local::LocalBackend connect(int rank, int size, local::Reach::Way best) {
 // Seconds per call of the slowest rank over a batch.
 double sample(const std::function<void()>& call, int calls) {
   MPI_Barrier(MPI_COMM_WORLD);
-  const double start = MPI_Wtime();
-  for (int i = 0; i < calls; ++i) {
-    call();
-  }
-  double seconds = (MPI_Wtime() - start) / calls;
+  double seconds = bench::seconds_of([&] {
+                     for (int i = 0; i < calls; ++i) call();
+                   }) /
+                   calls;
   MPI_Allreduce(MPI_IN_PLACE, &seconds, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
   return seconds;
 }
@@ -83,23 +82,20 @@ Json measure(const Sides& side, int ranks, int64_t bytes, int64_t repeats) {
   side.mpi();
   side.local();
   const int calls = static_cast<int>(std::clamp<int64_t>((int64_t{2} << 20) / bytes, 1, 100));
-  std::vector<double> mpi, local;
+  bench::Samples mpi, local;
   for (int64_t i = 0; i < repeats; ++i) {
-    mpi.push_back(sample(side.mpi, calls) * 1e6);
-    local.push_back(sample(side.local, calls) * 1e6);
+    mpi.add(sample(side.mpi, calls));
+    local.add(sample(side.local, calls));
   }
-  std::sort(mpi.begin(), mpi.end());
-  std::sort(local.begin(), local.end());
-  const size_t middle = mpi.size() / 2;
-  return {{"op", side.op},
+  return {{"benchmark", "local_vs_mpi"},
+          {"op", side.op},
           {"ranks", ranks},
           {"bytes", bytes},
-          {"mpi_us", mpi[middle]},
-          {"mpi_us_min", mpi[0]},
-          {"local_us", local[middle]},
-          {"local_us_min", local[0]},
-          {"speedup", mpi[middle] / local[middle]},
-          {"speedup_of_min", mpi[0] / local[0]}};
+          {"repeats", repeats},
+          {"mpi_us", mpi.json(1e6)},
+          {"local_us", local.json(1e6)},
+          {"speedup", mpi.median() / local.median()},
+          {"speedup_of_min", mpi.min() / local.min()}};
 }
 
 }  // namespace
@@ -125,17 +121,14 @@ int main(int argc, char** argv) {
   }
   {
     local::LocalBackend backend = connect(rank, size, best);
-    Json results = Json::array();
     for (int64_t bytes = 4096; bytes <= max_bytes; bytes *= 4) {
       const at::Tensor x = at::zeros({bytes / 4}), y = at::zeros({bytes / 4});
       for (const Sides& side : sides(backend, size, x, y)) {
         if (only.empty() || side.op == only) {
-          results.push_back(measure(side, size, bytes, bytes >= (16 << 20) ? 9 : 41));
+          const Json row = measure(side, size, bytes, bytes >= (16 << 20) ? 9 : 41);
+          if (rank == 0) std::cout << row.dump() << std::endl;
         }
       }
-    }
-    if (rank == 0) {
-      std::cout << results.dump(1) << std::endl;
     }
   }
   MPI_Finalize();

@@ -4,14 +4,14 @@
 //   OMP_NUM_THREADS=2 build/bench/bench_optimizer [million parameters = 100]
 //
 // Least traffic: read w, g, m, v and write w, m, v = 28 bytes per fp32 parameter. The limit is that traffic at the rate of
-// b += a over arrays of the same total size (12 bytes per element). Repeats are interleaved; medians, JSON on standard output.
+// b += a over arrays of the same total size (12 bytes per element). Repeats are interleaved; medians in seconds, one JSON line.
 #include "colossal/optim/optimizer.h"
 
 #include <ATen/Parallel.h>
 
 #include <cstdlib>
 
-#include "colossal/base/json.h"
+#include "bench/timing.h"
 #include "colossal/comm/mesh.h"
 #include "colossal/optim/gradient_norm.h"
 
@@ -20,25 +20,6 @@ using namespace colossal;
 namespace {
 
 constexpr int kRepeats = 7, kTensors = 50;
-
-double seconds_of(const std::function<void()>& body) {
-  const auto start = std::chrono::steady_clock::now();
-  body();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-struct Timing {
-  std::vector<double> seconds;
-  double median() const {
-    std::vector<double> sorted = seconds;
-    std::sort(sorted.begin(), sorted.end());
-    return sorted[sorted.size() / 2];
-  }
-  Json json() const {
-    const auto [least, most] = std::minmax_element(seconds.begin(), seconds.end());
-    return {{"median_seconds", median()}, {"min", *least}, {"max", *most}};
-  }
-};
 
 std::vector<nn::Parameter> make_parameters(int64_t numel) {
   std::vector<nn::Parameter> parameters;
@@ -85,12 +66,13 @@ int main(int argc, char** argv) {
   double norm = 0;
   const auto gradient_norm = [&] { norm += optim::gradient_norm(parameters, comm::Mesh()).value; };
 
-  Timing add_time, our_time, aten_time, norm_time;
+  bench::Samples add_time, our_time, aten_time, norm_time;
   for (int r = -1; r < kRepeats; ++r) {  // the first round touches the memory and does not count
-    for (const auto& [timing, body] : std::initializer_list<std::pair<Timing*, std::function<void()>>>{
+    for (const auto& [samples, body] :
+         std::initializer_list<std::pair<bench::Samples*, std::function<void()>>>{
              {&add_time, add}, {&our_time, ours}, {&aten_time, aten}, {&norm_time, gradient_norm}}) {
-      const double seconds = seconds_of(body);
-      if (r >= 0) timing->seconds.push_back(seconds);
+      const double seconds = bench::seconds_of(body);
+      if (r >= 0) samples->add(seconds);
     }
   }
   const double bandwidth = 12.0 * static_cast<double>(a.numel()) / add_time.median();
@@ -107,5 +89,5 @@ int main(int argc, char** argv) {
       {"aten_over_limit", aten_time.median() / limit},
       {"gradient_norm", norm_time.json()},
       {"gradient_norm_over_limit", norm_time.median() / (4.0 * static_cast<double>(total) / bandwidth)}};
-  fmt::print("{}\n", result.dump(1));
+  fmt::print("{}\n", result.dump());
 }

@@ -3,12 +3,12 @@
 //
 //   OMP_NUM_THREADS=2 build/bench/bench_random
 //
-// Repeats are interleaved; medians in nanoseconds per element over all threads, JSON on standard output.
+// Repeats are interleaved; medians in nanoseconds per element over all threads, one JSON line.
 #include "colossal/tensor/random.h"
 
 #include <ATen/Parallel.h>
 
-#include "colossal/base/json.h"
+#include "bench/timing.h"
 
 using namespace colossal;
 
@@ -24,7 +24,7 @@ int main() {
     const char* name;
     int64_t numel;
     std::function<void()> body;
-    std::vector<double> nanoseconds = {};
+    bench::Samples nanoseconds = {};
   };
   std::vector<Case> cases{
       {"copy", x.numel(), [&] { out.copy_(x); }},
@@ -37,18 +37,11 @@ int main() {
       {"uniform fp32", x.numel(), [&] { use(tensor::uniform(key, shape, whole, -1, 1, at::kFloat)); }}};
   for (int r = -1; r < kRepeats; ++r) {
     for (Case& c : cases) {
-      const auto start = std::chrono::steady_clock::now();
-      c.body();
-      const std::chrono::duration<double, std::nano> spent = std::chrono::steady_clock::now() - start;
-      if (r >= 0) c.nanoseconds.push_back(spent.count() / static_cast<double>(c.numel));
+      const double seconds = bench::seconds_of(c.body);
+      if (r >= 0) c.nanoseconds.add(seconds * 1e9 / static_cast<double>(c.numel));
     }
   }
   Json result = {{"benchmark", "random"}, {"threads", at::get_num_threads()}};
-  for (Case& c : cases) {
-    std::sort(c.nanoseconds.begin(), c.nanoseconds.end());
-    result["nanoseconds_per_element"][c.name] = {{"median", c.nanoseconds[kRepeats / 2]},
-                                                 {"min", c.nanoseconds.front()},
-                                                 {"max", c.nanoseconds.back()}};
-  }
-  fmt::print("{}\n", result.dump(1));
+  for (const Case& c : cases) result["nanoseconds_per_element"][c.name] = c.nanoseconds.json();
+  fmt::print("{}\n", result.dump());
 }
