@@ -33,7 +33,12 @@ if [ "$what" != times ]; then
   done
   build/bench/bench_optimizer
   build/bench/bench_random
-  [ ! -x build/bench/bench_local_vs_mpi ] || for n in 2 4; do
-    mpirun --allow-run-as-root --oversubscribe -n "$n" build/bench/bench_local_vs_mpi
+  build/bench/bench_checkpoint
+  build/bench/bench_loader
+  [ ! -s runs/data/bible.txt ] || bench/start.py   # the text of `make quickstart`
+  for n in 2 4; do
+    build/bench/bench_gloo_vs_c10d "$n"
+    [ ! -x build/bench/bench_local_vs_mpi ] ||
+      mpirun --allow-run-as-root --oversubscribe -n "$n" build/bench/bench_local_vs_mpi
   done
 fi

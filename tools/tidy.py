@@ -32,7 +32,7 @@ def clang_arguments(command):
     result = [a for a in arguments if a not in DROPPED]
     for i, argument in enumerate(result):
         if argument.endswith("cmake_pch.hxx"):
-            result[i] = str(ROOT / "cmake/pch.h")
+            result[i] = str(ROOT / "cmake/pch_module.h")
     return result + ["-Wno-unknown-warning-option", "-Wno-unknown-pragmas"]
 
 
