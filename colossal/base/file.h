@@ -32,6 +32,8 @@ class MappedFile {
   ~MappedFile();
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
+  // A part of bytes() that will be read soon: the disk begins to fetch it, all at once. Only advice.
+  void announce(std::span<const std::byte> part) const noexcept;
   const std::filesystem::path& path() const { return path_; }
 
  private:

@@ -2,6 +2,8 @@
 #include <ATen/ops/empty.h>
 #include <fmt/ranges.h>
 
+#include <cstring>
+
 #include "colossal/base/error.h"
 #include "colossal/base/file.h"
 #include "colossal/checkpoint/piece_hash.h"
@@ -39,13 +41,38 @@ struct OpenPiece {
   const Piece& piece;
 
   void check() const {
+    check_declared();
+    const auto bytes = file.bytes(entry.name);
+    check_hash(hash_bytes(bytes.data(), bytes.size()));
+  }
+
+  // The whole piece, hashed block by block where it was just copied to: its bytes come from memory once.
+  void copy_checked(std::byte* to) const {
+    constexpr size_t kBlock = size_t{256} << 10;
+    check_declared();
+    auto bytes = file.bytes(entry.name);
+    PieceHash hash;
+    while (!bytes.empty()) {
+      const auto block = bytes.first(std::min(kBlock, bytes.size()));
+      std::memcpy(to, block.data(), block.size());
+      hash.add(to, block.size());
+      to += block.size();
+      bytes = bytes.subspan(block.size());
+    }
+    check_hash(hash.text());
+  }
+
+ private:
+  void check_declared() const {
     if (!file.contains(entry.name)) damaged(file.path(), fmt::format("tensor {} is missing", entry.name));
     const TensorInfo& info = file.info(entry.name);
     if (safetensors_dtype_name(info.dtype) != entry.dtype || info.shape != piece.slice.size)
       damaged(file.path(),
               fmt::format("tensor {} has another dtype or shape than manifest.json says", entry.name));
-    const auto bytes = file.bytes(entry.name);
-    if (hash_bytes(bytes.data(), bytes.size()) != piece.hash)
+    file.announce(entry.name);
+  }
+  void check_hash(const std::string& hash) const {
+    if (hash != piece.hash)
       damaged(file.path(),
               fmt::format("tensor {} does not match its hash: its bytes have changed since they were written",
                           entry.name));
@@ -91,7 +118,7 @@ const SafetensorsReader& Checkpoint::file(int index) const {
   return *reader;
 }
 
-at::Tensor Checkpoint::read(const std::string& name, const tensor::Layout& layout, int rank) const {
+const TensorEntry& Checkpoint::entry(const std::string& name, const tensor::Layout& layout) const {
   const TensorEntry* entry = manifest_.find(name);
   if (entry == nullptr) damaged(folder_ / "manifest.json", fmt::format("holds no tensor {}", name));
   if (entry->shape != layout.shape()) {
@@ -102,13 +129,18 @@ at::Tensor Checkpoint::read(const std::string& name, const tensor::Layout& layou
             folder_.string(), name, fmt::join(entry->shape, ", "), fmt::join(layout.shape(), ", ")),
         ExitCode::checkpoint);
   }
+  return *entry;
+}
+
+at::Tensor Checkpoint::read(const std::string& name, const tensor::Layout& layout, int rank) const {
+  const TensorEntry& found = entry(name, layout);
   const tensor::Slice wanted = layout.slice(rank);
   at::Tensor out;
-  for (const Piece& piece : entry->pieces) {
+  for (const Piece& piece : found.pieces) {
     tensor::Slice both;
     if (!intersect(wanted, piece.slice, both)) continue;
     const SafetensorsReader& reader = file(piece.file);
-    OpenPiece{reader, *entry, piece}.check();
+    OpenPiece{reader, found, piece}.check();
     if (both == wanted && piece.slice == wanted) return reader.read(name);
     if (!out.defined()) out = at::empty(wanted.size, at::dtype(reader.info(name).dtype));
     narrowed(out, relative_to(both, wanted)).copy_(reader.read(name, relative_to(both, piece.slice)));
@@ -118,18 +150,27 @@ at::Tensor Checkpoint::read(const std::string& name, const tensor::Layout& layou
 }
 
 void Checkpoint::read_into(const NamedTensor& target, int rank) const {
-  const at::Tensor piece = read(target.name, target.layout, rank);
-  if (piece.scalar_type() != target.local.scalar_type()) {
+  const TensorEntry& found = entry(target.name, target.layout);
+  const std::string_view dtype = safetensors_dtype_name(target.local.scalar_type());
+  if (found.dtype != dtype) {
     throw IoError(
         fmt::format(
             "{}: tensor {} is stored as {}, this run keeps it as {}. Set the precision the checkpoint was "
             "written with.",
-            folder_.string(), target.name, safetensors_dtype_name(piece.scalar_type()),
-            safetensors_dtype_name(target.local.scalar_type())),
+            folder_.string(), target.name, found.dtype, dtype),
         ExitCode::checkpoint);
   }
   at::NoGradGuard no_grad;
-  target.local.copy_(piece.view(target.local.sizes()));
+  const tensor::Slice wanted = target.layout.slice(rank);
+  const auto same = std::find_if(found.pieces.begin(), found.pieces.end(),
+                                 [&](const Piece& piece) { return piece.slice == wanted; });
+  if (same != found.pieces.end() && target.local.is_cpu() && target.local.is_contiguous()) {
+    OpenPiece{file(same->file), found, *same}.copy_checked(
+        static_cast<std::byte*>(target.local.mutable_data_ptr()));
+    target.local.unsafeGetTensorImpl()->bump_version();
+    return;
+  }
+  target.local.copy_(read(target.name, target.layout, rank).view(target.local.sizes()));
 }
 
 void Checkpoint::verify(int index, int count) const {

@@ -162,6 +162,9 @@ void SafetensorsWriter::write(const std::string& name, const Slice& slice, const
     write_at(data_begin_ + info.begin + first * item, {from, count * item});
     from += count * item;
   });
+  // The disk may begin while the caller prepares the next piece; close() makes sure of all of it.
+  ::sync_file_range(fd_, static_cast<off_t>(data_begin_ + info.begin),
+                    static_cast<off_t>(info.end - info.begin), SYNC_FILE_RANGE_WRITE);
   target.written += source.nbytes();
 }
 

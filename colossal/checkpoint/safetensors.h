@@ -42,6 +42,8 @@ class SafetensorsReader {
 
   // The bytes in the map, valid while the reader lives.
   std::span<const std::byte> bytes(const std::string& name) const;
+  // All of its bytes will be wanted soon: the disk may begin.
+  void announce(const std::string& name) const { file_.announce(bytes(name)); }
   // A copy on the CPU in the file's dtype; with a slice, of that part only (no other page is touched).
   at::Tensor read(const std::string& name) const;
   at::Tensor read(const std::string& name, const Slice& slice) const;

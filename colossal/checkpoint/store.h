@@ -56,7 +56,7 @@ class Checkpoint {
 
   // This rank's piece, layout.local_shape(). Every piece that is touched is checked against its hash.
   at::Tensor read(const std::string& name, const tensor::Layout& layout, int rank) const;
-  // Fills `target.local` in place; dtypes must agree.
+  // Fills `target.local` in place; dtypes must agree. After an error its content is undefined.
   void read_into(const NamedTensor& target, int rank) const;
   // Reads everything that is piece number `index` modulo `count` and throws IoError naming file and tensor at the first damage.
   void verify(int index = 0, int count = 1) const;
@@ -66,6 +66,7 @@ class Checkpoint {
     std::mutex mutex;
     std::map<int, std::unique_ptr<SafetensorsReader>> readers;
   };
+  const TensorEntry& entry(const std::string& name, const tensor::Layout& layout) const;
   const SafetensorsReader& file(int index) const;  // mapped at first use
 
   std::filesystem::path folder_;
