@@ -241,15 +241,18 @@ class GlooBackend final : public Backend {
   static constexpr int64_t kSegment =
       512 << 10;  // bytes per message: stays in a core's cache between arrival and sum
 
-  void post_pieces(Block& block, const at::Tensor& x) {
+  void expect_pieces(Block& block, const at::Tensor& x) {
     const int64_t mine = block.count_of(index_);
     block.arrived.resize(size_);
     for (int peer : others()) {
-      if (mine > 0) {
-        block.arrived[peer] = at::empty({mine}, x.options());
-        block.tickets.push_back(
-            wire_.post_recv(peer, block.arrived[peer].data_ptr(), block.arrived[peer].nbytes()));
-      }
+      if (mine == 0) continue;
+      block.arrived[peer] = at::empty({mine}, x.options());
+      block.tickets.push_back(
+          wire_.post_recv(peer, block.arrived[peer].data_ptr(), block.arrived[peer].nbytes()));
+    }
+  }
+  void send_pieces(Block& block, const at::Tensor& x) {
+    for (int peer : others()) {
       const at::Tensor theirs = slice(x, block.begin_of(peer), block.count_of(peer));
       if (theirs.numel() > 0)
         block.tickets.push_back(wire_.post_send(peer, theirs.data_ptr(), theirs.nbytes()));
@@ -287,10 +290,14 @@ class GlooBackend final : public Backend {
       block.piece = (block.length + size_ - 1) / size_;
       blocks.push_back(std::move(block));
     }
+    expect_pieces(blocks[0], x);
     exchange_headers(header);
-    post_pieces(blocks[0], x);
+    send_pieces(blocks[0], x);
     for (size_t b = 0; b < blocks.size(); ++b) {
-      if (b + 1 < blocks.size()) post_pieces(blocks[b + 1], x);
+      if (b + 1 < blocks.size()) {
+        expect_pieces(blocks[b + 1], x);
+        send_pieces(blocks[b + 1], x);
+      }
       fold_block(blocks[b], x, slice(x, blocks[b].begin_of(index_), blocks[b].count_of(index_)), op);
       post_results(blocks[b], x);
       if (b > 0) wait_all(blocks[b - 1].tickets);
@@ -306,25 +313,35 @@ class GlooBackend final : public Backend {
       std::vector<at::Tensor> arrived;
       std::vector<Ticket> tickets;
     };
-    const auto post = [&](int64_t begin) {
+    const auto expect = [&](int64_t begin) {
       Round round;
       const int64_t count = std::min(segment, piece - begin);
       round.arrived.resize(size_);
       round.arrived[index_] = slice(in, index_ * piece + begin, count);
       for (int peer : others()) {
         round.arrived[peer] = at::empty({count}, in.options());
-        const at::Tensor theirs = slice(in, peer * piece + begin, count);
-        round.tickets.push_back(wire_.post_recv(peer, round.arrived[peer].data_ptr(), theirs.nbytes()));
-        round.tickets.push_back(wire_.post_send(peer, theirs.data_ptr(), theirs.nbytes()));
+        round.tickets.push_back(
+            wire_.post_recv(peer, round.arrived[peer].data_ptr(), round.arrived[peer].nbytes()));
       }
       return round;
     };
+    const auto send = [&](Round& round, int64_t begin) {
+      for (int peer : others()) {
+        const at::Tensor theirs = slice(in, peer * piece + begin, std::min(segment, piece - begin));
+        round.tickets.push_back(wire_.post_send(peer, theirs.data_ptr(), theirs.nbytes()));
+      }
+    };
     if (static_cast<int64_t>(out.nbytes()) <= Wire::kInline)
       return scatter_reduced_short(header, out, in, op);
+    Round now = expect(0);
     exchange_headers(header);
-    Round now = post(0);
+    send(now, 0);
     for (int64_t begin = 0; begin < piece; begin += segment) {
-      Round next = begin + segment < piece ? post(begin + segment) : Round();
+      Round next;
+      if (begin + segment < piece) {
+        next = expect(begin + segment);
+        send(next, begin + segment);
+      }
       wait_all(now.tickets);
       fold(slice(out, begin, std::min(segment, piece - begin)), now.arrived, op, size_);
       now = std::move(next);
@@ -350,18 +367,23 @@ class GlooBackend final : public Backend {
     const int before = (index_ - 1 + size_) % size_, after = (index_ + 1) % size_;
     const bool takes = place > 0, gives = place < size_ - 1;
     const int64_t total = x.nbytes();
-    const int64_t with_header = total <= Wire::kInline ? total : 0;
-    if (takes) wire_.exchange({}, {{before, header, x.data_ptr(), with_header}});
-    std::vector<Ticket> receiving, sending;
-    const int64_t rest = with_header == total ? 0 : total;
-    for (int64_t begin = 0; takes && begin < rest; begin += kSegment) {
-      receiving.push_back(wire_.post_recv(before, at_byte(x, begin), std::min(kSegment, rest - begin)));
+    if (total <= Wire::kInline) {
+      if (takes) wire_.exchange({}, {{before, header, x.data_ptr(), total}});
+      if (gives) wire_.exchange({{after, header, x.data_ptr(), total}}, {});
+      return;
     }
-    if (gives) wire_.exchange({{after, header, x.data_ptr(), with_header}}, {});
-    for (int64_t begin = 0; begin < rest; begin += kSegment) {
+    std::vector<Ticket> receiving, sending;
+    for (int64_t begin = 0; takes && begin < total; begin += kSegment) {
+      receiving.push_back(wire_.post_recv(before, at_byte(x, begin), std::min(kSegment, total - begin)));
+    }
+    std::vector<Wire::Stream> links;
+    if (takes) links.push_back({before, header, nullptr, 0});
+    if (gives) links.push_back({after, header, nullptr, 0});
+    wire_.exchange(links, links);
+    for (int64_t begin = 0; begin < total; begin += kSegment) {
       if (takes) wire_.wait(receiving[begin / kSegment]);
       if (gives)
-        sending.push_back(wire_.post_send(after, at_byte(x, begin), std::min(kSegment, rest - begin)));
+        sending.push_back(wire_.post_send(after, at_byte(x, begin), std::min(kSegment, total - begin)));
     }
     wait_all(sending);
   }

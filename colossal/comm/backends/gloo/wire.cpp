@@ -85,44 +85,52 @@ void Wire::wait(const std::shared_ptr<Ticket>& ticket) {
   if (forget()) throw CommError("aborted");
 }
 
+void Wire::check(const Stream& mine, const char* theirs) const {
+  Header header;
+  std::memcpy(&header, theirs, sizeof(Header));
+  if (header == mine.header) return;
+  throw CommError(fmt::format("members disagree: here {}, on rank {} {}", describe(mine.header),
+                              impl_->ranks[mine.peer], describe(header)));
+}
+
 void Wire::exchange(const std::vector<Stream>& out, const std::vector<Stream>& in) {
   static constexpr int64_t kCapacity = sizeof(Header) + kInline;
   const auto is_inline = [](const Stream& s) { return s.bytes <= kInline; };
   // Buffers before tickets: a ticket that dies early takes its buffer back from Gloo.
-  std::vector<std::unique_ptr<char[]>> arrived, leaving;
-  std::vector<std::shared_ptr<Ticket>> receiving, sending;
+  std::vector<std::unique_ptr<char[]>> arrived, leaving, requests(out.size());
+  std::vector<std::shared_ptr<Ticket>> receiving, requested(out.size()), rest;
   for (const Stream& s : in) {
     arrived.emplace_back(new char[kCapacity]);
     receiving.push_back(post(s.peer, arrived.back().get(), kCapacity, kHeader, false));
+    if (is_inline(s)) continue;
+    rest.push_back(post_recv(s.peer, s.data, s.bytes));
+    rest.push_back(post(s.peer, &s.header, sizeof(Header), kRequest, true));
   }
-  for (const Stream& s : out) {
+  for (size_t i = 0; i < out.size(); ++i) {
+    const Stream& s = out[i];
     const int64_t with = is_inline(s) ? s.bytes : 0;
     leaving.emplace_back(new char[sizeof(Header) + with]);
     std::memcpy(leaving.back().get(), &s.header, sizeof(Header));
     if (with > 0) std::memcpy(leaving.back().get() + sizeof(Header), s.data, with);
-    sending.push_back(post(s.peer, leaving.back().get(), sizeof(Header) + with, kHeader, true));
+    rest.push_back(post(s.peer, leaving.back().get(), sizeof(Header) + with, kHeader, true));
+    if (is_inline(s)) continue;
+    requests[i].reset(new char[sizeof(Header)]);
+    requested[i] = post(s.peer, requests[i].get(), sizeof(Header), kRequest, false);
   }
-  for (const Stream& s : out) {
-    if (!is_inline(s)) sending.push_back(post_send(s.peer, s.data, s.bytes));
+  for (size_t i = 0; i < out.size(); ++i) {
+    const Stream& s = out[i];
+    if (is_inline(s)) continue;
+    wait(requested[i]);
+    check(s, requests[i].get());
+    rest.push_back(post_send(s.peer, s.data, s.bytes));
   }
-  const size_t num_headers = in.size();
-  for (size_t i = 0; i < num_headers; ++i) {
+  for (size_t i = 0; i < in.size(); ++i) {
     const Stream& s = in[i];
     wait(receiving[i]);
-    Header header;
-    std::memcpy(&header, arrived[i].get(), sizeof(Header));
-    if (!(header == s.header)) {
-      throw CommError(fmt::format("members disagree: here {}, on rank {} {}", describe(s.header),
-                                  impl_->ranks[s.peer], describe(header)));
-    }
-    if (!is_inline(s)) {
-      receiving.push_back(post_recv(s.peer, s.data, s.bytes));
-    } else if (s.bytes > 0) {
-      std::memcpy(s.data, arrived[i].get() + sizeof(Header), s.bytes);
-    }
+    check(s, arrived[i].get());
+    if (is_inline(s) && s.bytes > 0) std::memcpy(s.data, arrived[i].get() + sizeof(Header), s.bytes);
   }
-  for (size_t i = num_headers; i < receiving.size(); ++i) wait(receiving[i]);
-  for (const auto& ticket : sending) wait(ticket);
+  for (const auto& ticket : rest) wait(ticket);
 }
 
 void Wire::close(const std::string& cause) noexcept {

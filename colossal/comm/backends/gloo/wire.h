@@ -2,8 +2,9 @@
 // Point-to-point messages of one group over Gloo, with a header in front of the first message of every stream.
 //
 // Gloo ends the process when a message is larger than the buffer it arrives in. So nothing but headers (of one fixed capacity) is
-// ever received unasked: a payload's buffer is handed to Gloo only after its header has agreed on op, sequence, dtype and size.
-// Short payloads travel inside the header message: one latency in all.
+// ever sent unasked: the receiver of a payload hands its buffer to Gloo and asks with a header of its own, and the sender lets the
+// payload go only when that header agrees with its own on op, sequence, dtype and size. As the receiver is usually there first, the
+// request is, too, and the payload leaves at once. Short payloads travel inside the header message: one latency in all.
 //
 //   wire.exchange({{peer, header, in, bytes}}, {{peer, header, out, bytes}});
 //
@@ -61,7 +62,8 @@ class Wire {
   // Sends and receives all streams; returns when every one is complete. CommError when a header disagrees.
   void exchange(const std::vector<Stream>& out, const std::vector<Stream>& in);
 
-  // Raw messages, only after an exchange of headers has made sure that both ends post the same sizes in the same order.
+  // Raw messages, of the same sizes in the same order at both ends. Receives may be posted at any time, sends only after an
+  // exchange of headers in both directions has shown that the other end wants just that.
   class Ticket;
   std::shared_ptr<Ticket> post_send(int peer, const void* data, int64_t bytes) {
     return post(peer, data, bytes, kPayload, true);
@@ -78,7 +80,8 @@ class Wire {
   void abort() noexcept;
 
  private:
-  enum Tag { kHeader = 0, kPayload = 1 };
+  enum Tag { kHeader = 0, kPayload = 1, kRequest = 2 };
+  void check(const Stream& mine, const char* theirs) const;  // CommError when the other end's header differs
   std::shared_ptr<Ticket> post(int peer, const void* data, int64_t bytes, Tag tag, bool send);
 
   struct Impl;
