@@ -42,9 +42,9 @@ c10::intrusive_ptr<Raw> connect_raw(const World& world, const Store& store) {
 }
 
 // x and y are of the same size. Pairs of ranks 2k and 2k + 1 send to and fro.
-std::vector<Sides> sides(Raw& raw, const Group& group, const at::Tensor& x, const at::Tensor& y) {
+std::vector<Sides> sides(Raw& raw, const Group& group, at::Tensor x, at::Tensor y) {
   const int64_t count = x.numel() / group.size();
-  const at::Tensor part = x.narrow(0, 0, count);
+  at::Tensor part = x.narrow(0, 0, count);
   const int peer = group.index() ^ 1;
   const bool first = group.index() % 2 == 0;
   std::vector<at::Tensor> xs{x}, ys{y};

@@ -28,13 +28,11 @@ if [ "$what" != programs ]; then
   report "fast tests" "$start" "$(now)"
 fi
 if [ "$what" != times ]; then
-  for workload in w1 w3; do
-    for dtype in fp32 bf16; do build/bench/bench_step "$workload" --dtype "$dtype" --steps 5 | grep -o '{.*}'; done
-  done
   build/bench/bench_optimizer
   build/bench/bench_random
   build/bench/bench_checkpoint
   build/bench/bench_loader
+  [ ! -f ../shared/peers/train.py ] || bench/training.py --out /dev/stdout
   [ ! -s runs/data/bible.txt ] || bench/start.py   # the text of `make quickstart`
   for n in 2 4; do
     build/bench/bench_gloo_vs_c10d "$n"

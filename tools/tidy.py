@@ -32,7 +32,8 @@ def clang_arguments(command):
     result = [a for a in arguments if a not in DROPPED]
     for i, argument in enumerate(result):
         if argument.endswith("cmake_pch.hxx"):
-            result[i] = str(ROOT / "cmake/pch_module.h")
+            kind = re.search(r"colossal_pch_(\w+)\.dir", argument)[1]
+            result[i] = str(ROOT / f"cmake/pch_{kind}.h")
     return result + ["-Wno-unknown-warning-option", "-Wno-unknown-pragmas"]
 
 
@@ -47,7 +48,7 @@ def chosen_units(build, paths):
     """(arguments, file to read) per unit; of a unity unit only the wanted sources are read, one by one unless all are wanted."""
     for entry in json.loads((build / "compile_commands.json").read_text()):
         unit = pathlib.Path(entry["file"])
-        if unit.name in ("pch.cpp", "cmake_pch.hxx.cxx"):
+        if unit.name.startswith(("pch_", "cmake_pch")):
             continue
         sources = sources_of(unit)
         wanted = [s for s in sources if not paths or any(s == p or p in s.parents for p in paths)]

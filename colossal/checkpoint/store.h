@@ -36,7 +36,7 @@ struct SaveRequest {
   std::filesystem::path folder;  // holds all checkpoints of a run
   int64_t step = 0;
   std::vector<NamedTensor> tensors;  // the same names in the same order on every rank
-  Json state;                        // rank 0's is written
+  Json state = Json::object();       // rank 0's is written
   int64_t keep = 0;                  // afterwards keep the newest `keep` checkpoints; 0 = all
   // For tests: called on this rank before every operation on the file system with its name.
   std::function<void(const std::string&)> before_operation = nullptr;

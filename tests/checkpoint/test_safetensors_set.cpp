@@ -58,7 +58,7 @@ TEST_CASE("one file when it fits, several with an index when not") {
 
 TEST_CASE("an index that disagrees with its files names file and tensor") {
   ScratchFolder temp;
-  CHECK(error_of(temp.path()) == ": holds neither model.safetensors nor model.safetensors.index.json");
+  CHECK(set_error(temp.path()) == ": holds neither model.safetensors nor model.safetensors.index.json");
   save(temp.path(), 32);
   const std::filesystem::path index = temp / "model.safetensors.index.json";
   const std::string good = read_file(index);
@@ -85,7 +85,7 @@ TEST_CASE("an index that disagrees with its files names file and tensor") {
   std::filesystem::copy_file(temp / "model-00002-of-00003.safetensors",
                              temp / "model-00001-of-00003.safetensors",
                              std::filesystem::copy_options::overwrite_existing);
-  CHECK(error_of(temp.path()) ==
+  CHECK(set_error(temp.path()) ==
         "/model-00001-of-00003.safetensors: tensor \"a\": is missing, model.safetensors.index.json says it "
         "is here");
 }

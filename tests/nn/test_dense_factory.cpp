@@ -135,6 +135,24 @@ TEST_CASE("learned positions add their rows, sum their gradient over the batch, 
       ShapeError);
 }
 
+TEST_CASE(
+    "a table that is the output layer, too, gets both gradients, summed without a second one of full size") {
+  auto make = make_factory(std::make_shared<StepState>());
+  const auto embedding = make.embedding({.num_embeddings = 11, .size = 8});
+  const auto head = make.head({.hidden = 8, .vocab_size = 11, .tied_embedding = embedding});
+  initialize(parameters(*embedding, make.mesh()), 1, 0);
+  const at::Tensor table = embedding->named_parameters()["weight"];
+  const at::Tensor ids = at::tensor({1, 2, 2, 4, 10, 1}, at::kLong).view({2, 3});
+  const at::Tensor dense = table.detach().clone().requires_grad_();
+  for (int microbatch = 0; microbatch < 2; ++microbatch) {
+    head->loss(embedding->forward(ids), ids, 6).backward();
+    const at::Tensor scores = at::linear(at::embedding(dense, ids), dense).view({6, 11});
+    at::cross_entropy_loss(scores, ids.view({6})).backward();
+  }
+  CHECK((table.grad().layout() == at::kStrided));
+  CHECK(worst(table.grad(), dense.grad()) < 1e-14);
+}
+
 TEST_CASE("bf16 compute keeps fp32 master weights and gives fp32 gradients") {
   DenseFactory make(comm::Mesh(), std::make_shared<StepState>(), {.compute = at::kBFloat16});
   const auto embedding = make.embedding({.num_embeddings = 11, .size = 8});

@@ -16,8 +16,6 @@ using colossal::testing::ScratchFolder;
 
 namespace {
 
-const char* const kCases[] = {"gpt2", "gpt2-untied", "llama", "llama3", "qwen2"};
-
 std::vector<nn::Parameter> load(const HuggingFaceFolder& folder,
                                 std::shared_ptr<models::LanguageModel>& model, at::ScalarType dtype) {
   nn::DenseFactory make(comm::Mesh(), std::make_shared<nn::StepState>(), {.compute = dtype});
@@ -84,7 +82,7 @@ std::string folder_error(const std::filesystem::path& path) {
 
 TEST_CASE(
     "every tensor survives a round trip byte by byte, through fp32 and fp64, in one file and in several") {
-  for (const char* name : kCases) {
+  for (const char* name : kModelCases) {
     CAPTURE(name);
     round_trip(kModels / name, at::kFloat, 5'000'000'000);
     round_trip(kModels / name, at::kDouble, 50'000);

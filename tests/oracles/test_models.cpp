@@ -14,8 +14,6 @@ using namespace colossal;
 
 namespace {
 
-const char* const kCases[] = {"gpt2", "gpt2-untied", "llama", "llama3", "qwen2"};
-
 void check(const std::string& name, at::ScalarType dtype, int ranks) {
   std::vector<train::VerifyReport> reports(ranks);
   comm::run_ranks(ranks, [&](std::shared_ptr<comm::World> world) {
@@ -34,7 +32,7 @@ void check(const std::string& name, at::ScalarType dtype, int ranks) {
 }  // namespace
 
 TEST_CASE("float64 equals the reference on 1, 2, 3 and 4 ranks") {
-  for (const char* name : kCases) {
+  for (const char* name : kModelCases) {
     for (const int ranks : {1, 2, 3, 4}) {
       CAPTURE(name);
       CAPTURE(ranks);
@@ -44,7 +42,7 @@ TEST_CASE("float64 equals the reference on 1, 2, 3 and 4 ranks") {
 }
 
 TEST_CASE("float32 is within the reference's own float32 error on 1, 2 and 4 ranks") {
-  for (const char* name : kCases) {
+  for (const char* name : kModelCases) {
     for (const int ranks : {1, 2, 4}) {
       CAPTURE(name);
       CAPTURE(ranks);

@@ -38,7 +38,14 @@ DenseEmbedding::DenseEmbedding(DenseContextPtr context, const EmbeddingOptions& 
 }
 
 at::Tensor DenseEmbedding::forward(const at::Tensor& ids) {
-  return functional::embedding(ids, weight_, context_->compute);
+  return functional::embedding(
+      ids, weight_, context_->compute,
+      shared_ ? functional::TableGradient::sparse : functional::TableGradient::dense);
+}
+
+const at::Tensor& DenseEmbedding::share() {
+  shared_ = true;
+  return weight_;
 }
 
 DensePositions::DensePositions(DenseContextPtr context, const EmbeddingOptions& options) {

@@ -50,7 +50,7 @@ void check_ids(const at::Tensor& ids, int64_t rows) {
 
 struct Embedding : ag::Function<Embedding> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& ids, const at::Tensor& table_in,
-                            int64_t dtype) {
+                            int64_t dtype, bool sparse) {
     const at::Tensor table = table_in.contiguous();
     std::vector<int64_t> shape = ids.sizes().vec();
     shape.push_back(table.size(1));
@@ -69,6 +69,7 @@ struct Embedding : ag::Function<Embedding> {
     });
     ctx->save_for_backward({ids});
     ctx->saved_data["rows"] = table.size(0);
+    ctx->saved_data["sparse"] = sparse;
     ctx->saved_data["type"] = static_cast<int64_t>(table.scalar_type());
     return out;
   }
@@ -79,6 +80,11 @@ struct Embedding : ag::Function<Embedding> {
     const auto type = static_cast<at::ScalarType>(ctx->saved_data["type"].toInt());
     const int64_t rows = ctx->saved_data["rows"].toInt(), h = dy.size(-1),
                   *id = ids.const_data_ptr<int64_t>();
+    if (ctx->saved_data["sparse"].toBool()) {
+      return {at::Tensor(),
+              at::_sparse_coo_tensor_unsafe(ids.view({1, -1}), dy.view({-1, h}).to(type), {rows, h}),
+              at::Tensor(), at::Tensor()};
+    }
     const at::Tensor dtable = at::empty({rows, h}, dy.options().dtype(wide_type(type)));
     with_type(dy.scalar_type(), [&](auto from) {
       with_type(dtable.scalar_type(), [&](auto to) {
@@ -94,18 +100,19 @@ struct Embedding : ag::Function<Embedding> {
         });
       });
     });
-    return {at::Tensor(), dtable.to(type), at::Tensor()};
+    return {at::Tensor(), dtable.to(type), at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, std::optional<at::ScalarType> dtype) {
+at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, std::optional<at::ScalarType> dtype,
+                     TableGradient gradient) {
   const at::ScalarType type = dtype.value_or(table.scalar_type());
   if (!has_kernel(table) || !has_kernel(type) || !ids.is_cpu()) return aten::embedding(ids, table, type);
   const at::Tensor dense = ids.contiguous();
   check_ids(dense, table.size(0));
-  return Embedding::apply(dense, table, static_cast<int64_t>(type));
+  return Embedding::apply(dense, table, static_cast<int64_t>(type), gradient == TableGradient::sparse);
 }
 
 }  // namespace colossal::nn::functional

@@ -119,10 +119,11 @@ void GradientReducer::begin_backward(Pass pass) { pass_ = pass; }
 
 void GradientReducer::on_gradient(Slot& slot) {
   at::NoGradGuard no_grad;
+  at::Tensor& gradient = slot.parameter.mutable_grad();
+  if (gradient.is_sparse()) gradient = gradient.to_dense();
   if (slot.bucket != nullptr) {
     Bucket& bucket = *slot.bucket;
     if (!bucket.flat.defined()) bucket.flat = at::empty({bucket.numel}, bucket.like);
-    at::Tensor& gradient = slot.parameter.mutable_grad();
     const at::Tensor view = slot.view();
     if (gradient.data_ptr() != view.data_ptr()) {
       view.copy_(gradient);
