@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/nn/functional/activation.h"
 
+#include <ATen/record_function.h>
+
 #include "colossal/nn/functional/activation_kernels.h"
 #include "colossal/nn/functional/aten.h"
 
@@ -14,6 +16,7 @@ constexpr int64_t kElementGrain = 16384;
 template <class Function>
 struct Unary : ag::Function<Unary<Function>> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& x_in) {
+    RECORD_FUNCTION("colossal::activation", {});
     const at::Tensor x = x_in.contiguous(), y = at::empty_like(x);
     with_type(x.scalar_type(), [&](auto zero) {
       using T = decltype(zero);
@@ -72,6 +75,7 @@ void swiglu_backward(const at::Tensor& gate, const at::Tensor& up, const at::Ten
 
 struct SwigluPair : ag::Function<SwigluPair> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& gate_in, const at::Tensor& up_in) {
+    RECORD_FUNCTION("colossal::activation", {});
     const at::Tensor gate = gate_in.contiguous(), up = up_in.contiguous();
     ctx->save_for_backward({gate, up});
     return swiglu_forward(gate, gate, up, gate.size(-1), gate.sizes());
@@ -86,6 +90,7 @@ struct SwigluPair : ag::Function<SwigluPair> {
 
 struct SwigluPacked : ag::Function<SwigluPacked> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& packed_in) {
+    RECORD_FUNCTION("colossal::activation", {});
     const at::Tensor packed = packed_in.contiguous();
     const int64_t f = packed.size(-1) / 2;
     std::vector<int64_t> shape = packed.sizes().vec();

@@ -3,6 +3,7 @@
 
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
+#include <ATen/record_function.h>
 
 #include "colossal/base/error.h"
 #include "colossal/nn/functional/aten.h"
@@ -37,6 +38,7 @@ struct Flash : ag::Function<Flash> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, const std::optional<at::Tensor>& mask, bool causal,
                             double scale) {
+    RECORD_FUNCTION("colossal::attention", {});
     auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(
         q.transpose(1, 2), by_head(k, q.size(2)), by_head(v, q.size(2)), 0.0, causal, mask, scale);
     ctx->save_for_backward({q, k, v, out, lse, mask.value_or(at::Tensor())});

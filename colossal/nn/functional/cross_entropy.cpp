@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/nn/functional/cross_entropy.h"
 
+#include <ATen/record_function.h>
+
 #include "colossal/nn/functional/aten.h"
 #include "colossal/nn/functional/cross_entropy_kernels.h"
 #include "colossal/tensor/cast_cache.h"
@@ -98,6 +100,7 @@ struct FusedLoss : ag::Function<FusedLoss> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
                             const at::Tensor& labels, double num_targets, bool want_hidden,
                             bool want_weight) {
+    RECORD_FUNCTION("colossal::cross_entropy", {});
     Result r = run(hidden, weight, labels, 1.0 / num_targets, {want_hidden, want_weight});
     if (want_hidden) r.dhidden = r.dhidden.view(hidden.sizes());
     if (want_weight) r.dweight = r.dweight.to(weight.scalar_type());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/nn/functional/embedding.h"
 
+#include <ATen/record_function.h>
+
 #include "colossal/nn/functional/aten.h"
 #include "colossal/nn/functional/kernel.h"
 
@@ -51,6 +53,7 @@ void check_ids(const at::Tensor& ids, int64_t rows) {
 struct Embedding : ag::Function<Embedding> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& ids, const at::Tensor& table_in,
                             int64_t dtype, bool sparse) {
+    RECORD_FUNCTION("colossal::embedding", {});
     const at::Tensor table = table_in.contiguous();
     std::vector<int64_t> shape = ids.sizes().vec();
     shape.push_back(table.size(1));

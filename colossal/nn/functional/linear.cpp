@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/nn/functional/linear.h"
 
+#include <ATen/record_function.h>
+
 #include "colossal/nn/functional/aten.h"
 #include "colossal/nn/functional/kernel.h"
 #include "colossal/nn/functional/optional.h"
@@ -17,6 +19,7 @@ at::Tensor matrix(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}).cont
 struct Linear : ag::Function<Linear> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias) {
+    RECORD_FUNCTION("colossal::linear", {});
     const at::Tensor rows = matrix(x), w = tensor::cached_cast(weight, x.scalar_type()).contiguous();
     const at::Tensor b = bias ? tensor::cached_cast(*bias, x.scalar_type()) : at::Tensor();
     std::vector<int64_t> shape = x.sizes().vec();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/nn/functional/norm.h"
 
+#include <ATen/record_function.h>
+
 #include "colossal/nn/functional/aten.h"
 #include "colossal/nn/functional/norm_kernels.h"
 #include "colossal/nn/functional/optional.h"
@@ -23,6 +25,7 @@ struct Norm : ag::Function<Norm<kCentered>> {
   static ag::variable_list forward(ag::AutogradContext* ctx, const at::Tensor& x_in,
                                    const std::optional<at::Tensor>& residual_in, const at::Tensor& weight,
                                    const std::optional<at::Tensor>& bias_in, double eps) {
+    RECORD_FUNCTION("colossal::norm", {});
     const bool adds = residual_in.has_value();
     const at::Tensor bias = bias_in.value_or(at::Tensor());
     const at::Tensor x = x_in.contiguous(), residual = adds ? residual_in->contiguous() : at::Tensor();
