@@ -18,24 +18,24 @@ namespace colossal::train {
 struct ProfileRecord {
   using Time = std::chrono::steady_clock::time_point;
   struct Operator {
-    std::string name;
+    std::string name = {};
     uint64_t thread = 0;
     bool backward = false;  // a node of the autograd graph, not an operator
-    Time start, end;
+    Time start = {}, end = {};
   };
   struct Phase {
-    std::string name;
-    Time start, end;
+    std::string name = {};
+    Time start = {}, end = {};
   };
   struct Step {
     int64_t step = 0;
-    Time start, end;
+    Time start = {}, end = {};
   };
   int rank = 0;
-  std::vector<Operator> operators;
-  std::vector<Phase> phases;
-  std::vector<Step> steps;
-  std::vector<comm::RecorderEntry> collectives;
+  std::vector<Operator> operators = {};
+  std::vector<Phase> phases = {};
+  std::vector<Step> steps = {};
+  std::vector<comm::RecorderEntry> collectives = {};
   int64_t num_dropped = 0;  // operators beyond the limit
 };
 

@@ -152,6 +152,7 @@ std::string profile_summary(const ProfileRecord& record) {
   };
   line("optimizer, gradient norm", std::max(0.0, rest["optimizer"]));
   line("data", std::max(0.0, rest["data"]));
+  line("report", std::max(0.0, rest["report"]));
   line("communication, exposed", exposed);
   text += fmt::format("{:<52}{:>12.2f}  (not in the sum)\n", "communication, overlapped",
                       milliseconds(std::max(0.0, sums.in_flight - exposed)));

@@ -19,7 +19,7 @@
 namespace colossal::train {
 
 struct ProfileOptions {
-  std::filesystem::path folder;
+  std::filesystem::path folder = {};
   int64_t first_step = 3;
   int64_t num_steps = 0;          // 0: never records
   size_t max_events = 1'000'000;  // later operators are counted, not kept
@@ -32,7 +32,7 @@ class StepProfiler {
   ~StepProfiler();
 
   void begin_step(int64_t step);
-  // Ends the phase before. "data", "forward", "backward" and "optimizer" are the ones that the summary knows.
+  // Ends the phase before. "data", "forward", "backward", "optimizer" and "report" are the ones that the summary knows.
   void phase(std::string_view name);
   // After the last chosen step writes rank-<rank>.json, and summary.txt on rank 0. IoError names the path.
   void end_step();
