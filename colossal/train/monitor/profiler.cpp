@@ -8,7 +8,7 @@
 #include "colossal/train/monitor/profile_record.h"
 
 namespace colossal::train {
-namespace {
+namespace profiling {  // named: members of StepProfiler::State have these types
 
 using ProfileClock = std::chrono::steady_clock;
 
@@ -64,7 +64,9 @@ class Recording {
   at::CallbackHandle handle_;
 };
 
-}  // namespace
+}  // namespace profiling
+
+using namespace profiling;
 
 struct StepProfiler::State {
   std::shared_ptr<comm::World> world;
