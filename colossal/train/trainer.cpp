@@ -54,7 +54,7 @@ struct Trainer::Parts {
   data::Loader loader;
   std::unique_ptr<checkpoint::FolderLock> lock;  // rank 0
   std::unique_ptr<Monitor> monitor;              // rank 0
-  StepProfiler profiler;
+  std::unique_ptr<StepProfiler> profiler;
   comm::SignalFlags signals = {};
   int64_t last_saved = -1;
   bool profile_shown = false;
@@ -79,18 +79,19 @@ Trainer::Trainer(RunConfig config, Context context, Resume resume_from)
       build_model(config_, context_, datasets.tokenizer->vocab_size());
   Engine engine = build_engine(config_, context_, model);
   data::Loader loader = build_loader(config_, context_, datasets.train);
-  parts_.reset(new Parts{
-      .data = std::move(datasets),
-      .model = std::move(model),
-      .engine = std::move(engine),
-      .loader = std::move(loader),
-      .lock = std::move(lock),
-      .monitor = nullptr,
-      .profiler =
-          StepProfiler(context_, {.folder = RunFolder{config_.run.output}.profile(),
-                                  .first_step = config_.train.profile_start,
-                                  .num_steps = config_.train.profile ? config_.train.profile_steps : 0})});
+  parts_.reset(new Parts{.data = std::move(datasets),
+                         .model = std::move(model),
+                         .engine = std::move(engine),
+                         .loader = std::move(loader),
+                         .lock = std::move(lock),
+                         .monitor = nullptr,
+                         .profiler = nullptr});
   const int64_t steps_done = resume_from == Resume::newest ? resume() : 0;
+  // Counted from where this run begins or goes on: its first steps warm up.
+  parts_->profiler = std::make_unique<StepProfiler>(
+      context_, ProfileOptions{.folder = RunFolder{config_.run.output}.profile(),
+                               .first_step = steps_done + config_.train.profile_start,
+                               .num_steps = config_.train.profile ? config_.train.profile_steps : 0});
   const double peak_flops = measure_peak_flops();
   const models::ModelConfig& architecture = parts_->model->config();
   const double flops_per_step =
@@ -122,8 +123,8 @@ Trainer::StepOutcome Trainer::train_step() {
   context_.world->set_step(parts_->engine.num_steps() + 1);
   const double waited = context_.world->recorder().total().waited_seconds;
   Parts& p = *parts_;
-  p.profiler.begin_step(p.engine.num_steps() + 1);
-  p.profiler.phase("data");
+  p.profiler->begin_step(p.engine.num_steps() + 1);
+  p.profiler->phase("data");
   StepOutcome outcome;
   const std::vector<data::Batch> batches = p.loader.next_step();
   outcome.data_wait_seconds = p.loader.take_wait_seconds();
@@ -138,16 +139,16 @@ Trainer::StepOutcome Trainer::train_step() {
   at::Tensor loss_sum;
   for (const data::Batch& batch : batches) {
     p.model->state().first_row = batch.first_row;
-    p.profiler.phase("forward");
+    p.profiler->phase("forward");
     const at::Tensor loss =
         p.model->loss(batch.input.to(context_.device()), batch.label.to(context_.device()), num_targets);
-    p.profiler.phase("backward");
+    p.profiler->phase("backward");
     p.engine.backward(loss);
     loss_sum = loss_sum.defined() ? loss_sum + loss.detach() : loss.detach();
   }
-  p.profiler.phase("optimizer");
+  p.profiler->phase("optimizer");
   outcome.report = p.engine.step();
-  p.profiler.phase("report");
+  p.profiler->phase("report");
 
   // Small exchanges for what all ranks must agree on: signals arrive at different steps.
   at::Tensor sums = at::zeros({1}, at::kDouble);
@@ -167,7 +168,7 @@ Trainer::StepOutcome Trainer::train_step() {
   outcome.peak_memory_bytes = static_cast<int64_t>(peaks[2].item<double>());
   outcome.communication_seconds = context_.world->recorder().total().waited_seconds - waited;
   outcome.seconds = seconds_since(start);
-  p.profiler.end_step();
+  p.profiler->end_step();
   return outcome;
 }
 
@@ -201,15 +202,15 @@ ExitCode Trainer::run() {
   while (p.engine.num_steps() < last && !stopped) {
     const StepOutcome outcome = train_step();
     report(outcome);
-    if (p.monitor && p.profiler.finished() && !std::exchange(p.profile_shown, true))
-      p.monitor->note(fmt::format("profile: {}\n{}", p.profiler.path().string(), p.profiler.summary()));
+    if (p.monitor && p.profiler->finished() && !std::exchange(p.profile_shown, true))
+      p.monitor->note(fmt::format("profile: {}\n{}", p.profiler->path().string(), p.profiler->summary()));
     if (due(config_.train.evaluate_every)) evaluate();
     if (due(config_.train.sample_every)) sample();
     stopped = outcome.stop_requested && p.engine.num_steps() < last;
     const bool at_end = p.engine.num_steps() == last && config_.checkpoint.save_at_end;
     if (due(config_.checkpoint.every) || outcome.save_requested || stopped || at_end) save();
   }
-  p.profiler.finish();
+  p.profiler->finish();
   if (p.monitor) p.monitor->finish(stopped);
   comm::barrier(context_.mesh.all());
   return stopped ? ExitCode::preempted : ExitCode::ok;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/nn/functional/rotary.h"
 
+#include <ATen/record_function.h>
+
 #include "colossal/nn/functional/aten.h"
 #include "colossal/nn/functional/kernel.h"
 
@@ -71,6 +73,7 @@ at::Tensor rotate(const at::Tensor& x_in, const at::Tensor& cos, const at::Tenso
 struct Rotary : ag::Function<Rotary> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& x, const at::Tensor& cos,
                             const at::Tensor& sin, int64_t offset) {
+    RECORD_FUNCTION("colossal::rotary", {});
     ctx->save_for_backward({cos, sin});
     ctx->saved_data["offset"] = offset;
     return rotate(x, cos, sin, offset, 1);

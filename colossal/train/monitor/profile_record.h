@@ -35,15 +35,20 @@ struct ProfileRecord {
   std::vector<Operator> operators = {};
   std::vector<Phase> phases = {};
   std::vector<Step> steps = {};
-  std::vector<comm::RecorderEntry> collectives = {};
-  int64_t num_dropped = 0;  // operators beyond the limit
+  std::vector<comm::RecorderEntry> collectives = {};  // finished ones, by issue
+  int64_t num_dropped_operators = 0;                  // beyond the limit
+  int64_t num_dropped_collectives = 0;                // more in one step than the flight recorder holds
 };
 
-// chrome://tracing and ui.perfetto.dev read it. Microseconds of the steady clock: ranks of one host share the axis. A process per rank; a
-// row for steps, for phases, for every thread's operators, and for collectives from issue until collected (as many rows as overlap).
+// When the rank had collected the result of a finished collective.
+ProfileRecord::Time finished(const comm::RecorderEntry& entry);
+
+// chrome://tracing and ui.perfetto.dev read it. Microseconds of the steady clock: ranks of one host share the axis. A
+// process per rank; a row for steps, for phases, for every thread's operators, and for collectives from issue until
+// collected (as many rows as overlap).
 std::string chrome_trace(const ProfileRecord& record);
 
-// A table: seconds per step in matrix products, attention, norms, loss, ...; forward and backward.
+// A table: milliseconds per step in matrix products, attention, norms, loss, ...; forward and backward.
 std::string profile_summary(const ProfileRecord& record);
 
 }  // namespace colossal::train

@@ -38,6 +38,8 @@ constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
     {"embedding", "embedding"},
     {"Embedding", "embedding"},
     {"AddRows", "embedding"},
+    {"::rotary", "rotary"},
+    {"::Rotary", "rotary"},
     {"::linear", "matmul"},
     {"::Linear", "matmul"},
     {"_linear", "matmul"},
@@ -49,8 +51,8 @@ constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
     {"AddmmBackward", "matmul"},
     {"BmmBackward", "matmul"},
 };
-constexpr std::string_view kRows[] = {"matmul",    "attention", "norm", "activation",
-                                      "embedding", "loss",      "other"};
+constexpr std::string_view kRows[] = {"matmul",     "attention", "rotary", "norm",
+                                      "activation", "embedding", "loss",   "other"};
 
 std::string_view kind_of(std::string_view name) {
   for (const auto& [part, kind] : kKinds)
@@ -100,8 +102,7 @@ void add_operator_times(const ProfileRecord& record, Sums& sums) {
 void add_collective_times(const ProfileRecord& record, Sums& sums) {
   SummaryTime until = {};
   for (const comm::RecorderEntry& entry : record.collectives) {
-    const SummaryTime end = entry.started + std::chrono::duration_cast<SummaryTime::duration>(
-                                                std::chrono::duration<double>(entry.seconds));
+    const SummaryTime end = finished(entry);
     if (end > until) sums.in_flight += seconds_between(std::max(until, entry.started), end);
     until = std::max(until, end);
     if (const std::string* phase = phase_at(record, end)) sums.exposed[*phase] += entry.waited_seconds;
@@ -144,6 +145,7 @@ std::string profile_summary(const ProfileRecord& record) {
         rest[phase] -= part[i];
       }
     }
+    if (part[0] + part[1] == 0 && kind != "other") continue;
     text += fmt::format("{:<28}{:>12.2f}{:>12.2f}{:>12.2f}{:>8.1f}%\n", kind, milliseconds(part[0]),
                         milliseconds(part[1]), milliseconds(part[0] + part[1]), share(part[0] + part[1]));
   }
@@ -156,8 +158,11 @@ std::string profile_summary(const ProfileRecord& record) {
   line("communication, exposed", exposed);
   text += fmt::format("{:<52}{:>12.2f}  (not in the sum)\n", "communication, overlapped",
                       milliseconds(std::max(0.0, sums.in_flight - exposed)));
-  if (record.num_dropped > 0)
-    text += fmt::format("{} operators beyond the limit were not recorded\n", record.num_dropped);
+  if (record.num_dropped_operators > 0)
+    text += fmt::format("{} operators beyond the limit were not recorded\n", record.num_dropped_operators);
+  if (record.num_dropped_collectives > 0)
+    text += fmt::format("{} collectives were not recorded: more in one step than the flight recorder holds\n",
+                        record.num_dropped_collectives);
   return text;
 }
 

@@ -13,7 +13,14 @@ namespace profiling {  // named: members of StepProfiler::State have these types
 using ProfileClock = std::chrono::steady_clock;
 
 constexpr std::string_view kSlotName = "colossal step profiler";
-constexpr c10::DebugInfoKind kProfilerSlot(&kSlotName);
+
+// Slots are known by an address since torch 2.13, before by a number (torch's own are below ten).
+template <class Kind>
+constexpr Kind own_slot() {
+  if constexpr (std::is_enum_v<Kind>) return static_cast<Kind>(200);
+  else return Kind(&kSlotName);
+}
+constexpr auto kProfilerSlot = own_slot<c10::DebugInfoKind>();
 
 // Travels with the thread-local state, so that autograd's own threads find their rank.
 struct OperatorLog : c10::DebugInfoBase {
@@ -73,6 +80,7 @@ struct StepProfiler::State {
   ProfileOptions options;
   ProfileRecord record = {};
   std::shared_ptr<OperatorLog> log = {};
+  int64_t collectives_before = 0;           // this step
   std::optional<Recording> recording = {};  // set inside a chosen step
   bool phase_open = false;
   bool finished = false;
@@ -92,6 +100,7 @@ void StepProfiler::begin_step(int64_t step) {
   const int64_t offset = step - s.options.first_step;
   if (s.finished || offset < 0 || offset >= s.options.num_steps) return;
   if (!s.log) s.log = std::make_shared<OperatorLog>(s.options.max_events);
+  s.collectives_before = s.world->recorder().total().calls;
   s.record.steps.push_back({.step = step, .start = ProfileClock::now(), .end = {}});
   s.recording.emplace(s.log);
 }
@@ -112,10 +121,13 @@ void StepProfiler::end_step() {
   if (std::exchange(s.phase_open, false)) s.record.phases.back().end = now;
   s.record.steps.back().end = now;
   // Once per step: the recorder keeps only the newest.
+  int64_t missing = s.world->recorder().total().calls - s.collectives_before;
   for (comm::RecorderEntry& entry : s.world->recorder().entries()) {
-    if (entry.started >= s.record.steps.back().start && entry.seconds >= 0)
-      s.record.collectives.push_back(std::move(entry));
+    if (entry.started < s.record.steps.back().start) continue;
+    --missing;
+    if (entry.seconds >= 0) s.record.collectives.push_back(std::move(entry));
   }
+  s.record.num_dropped_collectives += std::max<int64_t>(0, missing);
   if (s.record.steps.back().step == s.options.first_step + s.options.num_steps - 1) finish();
 }
 
@@ -124,7 +136,7 @@ void StepProfiler::finish() {
   if (s.finished || s.record.steps.empty()) return;
   s.finished = true;
   s.record.operators = std::move(s.log->operators);
-  s.record.num_dropped = s.log->num_dropped;
+  s.record.num_dropped_operators = s.log->num_dropped;
   std::filesystem::create_directories(s.options.folder);
   write_file_durably(path(), chrome_trace(s.record));
   s.summary = profile_summary(s.record);
