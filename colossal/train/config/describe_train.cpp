@@ -102,7 +102,8 @@ void describe_train(config::Section<TrainSection>& s) {
   describe_loss_scale(s);
   describe_evaluation(s);
   s.key("profile", &TrainSection::profile, "Write a Chrome trace of every rank to <run.output>/profile.");
-  s.key("profile_start", &TrainSection::profile_start, "First step of the trace; the steps before warm up.")
+  s.key("profile_start", &TrainSection::profile_start,
+        "First step of the trace, counted from where the run begins or resumes; the steps before warm up.")
       .at_least(1);
   s.key("profile_steps", &TrainSection::profile_steps, "Steps of the trace.").at_least(1).at_most(1000);
 }

@@ -17,8 +17,10 @@ constexpr std::string_view kSlotName = "colossal step profiler";
 // Slots are known by an address since torch 2.13, before by a number (torch's own are below ten).
 template <class Kind>
 constexpr Kind own_slot() {
-  if constexpr (std::is_enum_v<Kind>) return static_cast<Kind>(200);
-  else return Kind(&kSlotName);
+  if constexpr (std::is_enum_v<Kind>)
+    return static_cast<Kind>(200);
+  else
+    return Kind(&kSlotName);
 }
 constexpr auto kProfilerSlot = own_slot<c10::DebugInfoKind>();
 
