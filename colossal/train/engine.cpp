@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/train/engine.h"
 
+#include <ATen/record_function.h>
+
 #include <cmath>
 
-#include "colossal/base/error.h"
+#include "colossal/comm/collectives.h"
 #include "colossal/optim/gradient_norm.h"
 #include "colossal/parallel/data/gradient_reducer.h"
+#include "colossal/train/nonfinite.h"
 
 namespace colossal::train {
 namespace {
@@ -22,7 +25,20 @@ std::unique_ptr<GradientReducer> make_reducer(const Context& context, const opti
           .when = options.overlap ? When::during_backward : When::after_backward});
 }
 
+// From the sum over micro-batches and ranks to the loss of the global batch.
+double loss_factor(const EngineOptions& options, const Context& context) {
+  if (options.loss_scope == LossScope::global_sum) return 1;
+  return 1 / static_cast<double>(options.accumulation * context.data_size());
+}
+
 }  // namespace
+
+NonfiniteStep::NonfiniteStep(StepReport report)
+    : NumericsError(fmt::format("step {}: NaN or Inf in {} on at least one rank. Nothing was updated in this "
+                                "step. Lower optimizer.learning_rate, set train.clip_norm, or skip such "
+                                "steps with train.on_nonfinite = \"skip\".",
+                                report.step, name_nonfinite(report.loss, report.nonfinite))),
+      report_(std::move(report)) {}
 
 Engine::Engine(Context context, std::shared_ptr<torch::nn::Module> model,
                std::unique_ptr<optim::Optimizer> optimizer, EngineOptions options)
@@ -54,45 +70,53 @@ void Engine::zero_grad() {
 }
 
 void Engine::backward(const at::Tensor& loss) {
-  double factor = scaler_ ? scaler_->scale() : 1.0;
-  if (options_.loss_scope == LossScope::microbatch_mean)
-    factor /= static_cast<double>(options_.accumulation * context_.data_size());
-  ++microbatch_;
-  reducer_->begin_backward(microbatch_ == options_.accumulation ? GradientReducer::Pass::reduce
-                                                                : GradientReducer::Pass::accumulate);
+  const at::Tensor share = loss.detach().to(at::kDouble, /*non_blocking=*/false, /*copy=*/true);
+  loss_sum_ = microbatch_ == 0 ? share : loss_sum_ + share;
+  const bool last = ++microbatch_ == options_.accumulation;
+  if (last) loss_work_ = comm::all_reduce_async(loss_sum_, context_.data_group());
+  reducer_->begin_backward(last ? GradientReducer::Pass::reduce : GradientReducer::Pass::accumulate);
+  const double factor = loss_factor(options_, context_) * (scaler_ ? scaler_->scale() : 1.0);
   (factor == 1.0 ? loss : loss * factor).backward();
 }
 
 StepReport Engine::step() {
   StepReport report;
   if (microbatch_ < options_.accumulation) return report;
-  reducer_->finish();
+  finish_gradients();
   microbatch_ = 0;
-  const double loss_scale = scaler_ ? scaler_->scale() : 1.0;
-  const optim::GradientNorm norm = optim::gradient_norm(optimizer_->parameters(), context_.mesh);
+  const optim::GradientNorm norm = measure_gradients();
   report.boundary = true;
-  report.grad_norm = norm.value / loss_scale;
-  report.loss_scale = loss_scale;
+  report.loss = loss_sum_.item<double>() * loss_factor(options_, context_);
+  report.loss_scale = scaler_ ? scaler_->scale() : 1.0;
+  report.grad_norm = norm.value / report.loss_scale;
   report.learning_rate = schedule_(num_steps_);
   report.nonfinite = norm.nonfinite;
-  report.applied = std::isfinite(norm.value);
+  report.applied = std::isfinite(norm.value) && std::isfinite(report.loss);
   report.step = ++num_steps_;
   if (scaler_) scaler_->update(report.applied);
   if (report.applied) {
+    RECORD_FUNCTION("colossal::optimizer", {});
     optimizer_->step(
         {.learning_rate = report.learning_rate,
-         .gradient_scale = optim::clip_factor(report.grad_norm, options_.clip_norm) / loss_scale});
-  } else if (loss_scale <= 1 && options_.on_nonfinite == NonfinitePolicy::stop) {
+         .gradient_scale = optim::clip_factor(report.grad_norm, options_.clip_norm) / report.loss_scale});
+  } else if (report.loss_scale <= 1 && options_.on_nonfinite == NonfinitePolicy::stop) {
     // Above 1 it may be an overflow of fp16, which a smaller scale mends.
-    throw NumericsError(
-        fmt::format("step {}: the gradient of {} is NaN or Inf on at least one rank. Nothing was updated in "
-                    "this step. Lower "
-                    "optimizer.learning_rate, set train.clip_norm, or skip such steps with "
-                    "train.on_nonfinite = \"skip\".",
-                    report.step, norm.nonfinite));
+    throw NonfiniteStep(report);
   }
   if (options_.state) options_.state->step = num_steps_;
   return report;
+}
+
+// Waits for the sums over ranks.
+void Engine::finish_gradients() {
+  RECORD_FUNCTION("colossal::finish_gradients", {});
+  reducer_->finish();
+  loss_work_.wait();
+}
+
+optim::GradientNorm Engine::measure_gradients() const {
+  RECORD_FUNCTION("colossal::gradient_norm", {});
+  return optim::gradient_norm(optimizer_->parameters(), context_.mesh);
 }
 
 Json Engine::state() const {

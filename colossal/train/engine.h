@@ -15,9 +15,12 @@
 #include <string>
 #include <vector>
 
+#include "colossal/base/error.h"
 #include "colossal/base/json.h"
+#include "colossal/comm/work.h"
 #include "colossal/nn/parameter.h"
 #include "colossal/nn/step_state.h"
+#include "colossal/optim/gradient_norm.h"
 #include "colossal/optim/loss_scaler.h"
 #include "colossal/optim/optimizer.h"
 #include "colossal/optim/schedule.h"
@@ -55,10 +58,21 @@ struct StepReport {
   bool boundary = false;  // false: a micro-step in the middle of an accumulation, nothing else is set
   bool applied = false;   // false: skipped because of NaN or Inf (or an fp16 overflow)
   int64_t step = 0;       // steps completed, this one included
+  double loss = 0;        // of the global batch, normalised as the engine's loss_scope says
   double grad_norm = 0;   // global L2 norm before clipping, unscaled
   double learning_rate = 0;
   double loss_scale = 1;
   std::string nonfinite;  // parameter whose gradient is NaN or Inf, empty if none
+};
+
+// A step that NaN or Inf has spoiled, on all ranks alike; nothing was updated in it.
+class NonfiniteStep : public NumericsError {
+ public:
+  explicit NonfiniteStep(StepReport report);
+  const StepReport& report() const { return report_; }
+
+ private:
+  StepReport report_;
 };
 
 class Engine {
@@ -69,8 +83,10 @@ class Engine {
   ~Engine();
 
   void zero_grad();
+  // `loss` has one element. The sum of the losses over micro-batches and data-parallel ranks travels beside the last
+  // backward pass: it costs no waiting of its own.
   void backward(const at::Tensor& loss);
-  // NumericsError, on all ranks alike, when a gradient is not finite and options say stop.
+  // NonfiniteStep, on all ranks alike, when the loss or a gradient of any rank is not finite and options say stop.
   StepReport step();
 
   // Marks the next passes as training (dropout on) or evaluation.
@@ -88,6 +104,9 @@ class Engine {
   void load_state(const Json& state);
 
  private:
+  void finish_gradients();
+  optim::GradientNorm measure_gradients() const;
+
   Context context_;
   std::shared_ptr<torch::nn::Module> model_;
   std::unique_ptr<optim::Optimizer> optimizer_;
@@ -97,6 +116,8 @@ class Engine {
   std::unique_ptr<parallel::GradientReducer> reducer_;
   int64_t num_steps_ = 0;
   int64_t microbatch_ = 0;  // backward passes since the last boundary
+  at::Tensor loss_sum_;     // fp64; over the micro-batches, after the last one over the ranks
+  comm::Work loss_work_;
 };
 
 }  // namespace colossal::train

@@ -38,7 +38,7 @@ int64_t count_targets(const std::vector<data::Batch>& batches) {
 // What the ranks agree on after a step.
 struct Trainer::StepOutcome {
   StepReport report;
-  double loss = 0;  // of the global batch, per target
+  std::exception_ptr failure;  // train.on_nonfinite = "stop": set on all ranks alike
   double seconds = 0;
   double data_wait_seconds = 0;
   double communication_seconds = 0;
@@ -129,14 +129,12 @@ Trainer::StepOutcome Trainer::train_step() {
   const std::vector<data::Batch> batches = p.loader.next_step();
   outcome.data_wait_seconds = p.loader.take_wait_seconds();
 
-  const comm::Group group = context_.data_group();
   at::Tensor targets = at::scalar_tensor(static_cast<double>(count_targets(batches)),
                                          at::dtype(at::kDouble).device(context_.device()));
-  comm::all_reduce(targets, group);
+  comm::all_reduce(targets, context_.data_group());
   const double num_targets = std::max(1.0, targets.item<double>());
 
   p.engine.zero_grad();
-  at::Tensor loss_sum;
   for (const data::Batch& batch : batches) {
     p.model->state().first_row = batch.first_row;
     p.profiler->phase("forward");
@@ -144,17 +142,17 @@ Trainer::StepOutcome Trainer::train_step() {
         p.model->loss(batch.input.to(context_.device()), batch.label.to(context_.device()), num_targets);
     p.profiler->phase("backward");
     p.engine.backward(loss);
-    loss_sum = loss_sum.defined() ? loss_sum + loss.detach() : loss.detach();
   }
   p.profiler->phase("optimizer");
-  outcome.report = p.engine.step();
+  try {
+    outcome.report = p.engine.step();
+  } catch (const NonfiniteStep& spoiled) {
+    outcome.report = spoiled.report();
+    outcome.failure = std::current_exception();
+  }
   p.profiler->phase("report");
 
-  // Small exchanges for what all ranks must agree on: signals arrive at different steps.
-  at::Tensor sums = at::zeros({1}, at::kDouble);
-  sums[0] = loss_sum.to(at::kDouble);
-  sums = sums.to(context_.device());
-  comm::all_reduce(sums, group);
+  // What all ranks must agree on: signals arrive at different steps.
   at::Tensor peaks =
       at::tensor({p.signals.take_save_request() ? 1.0 : 0.0, p.signals.stop_requested() ? 1.0 : 0.0,
                   static_cast<double>(tensor::memory_stats().peak_bytes)},
@@ -162,7 +160,6 @@ Trainer::StepOutcome Trainer::train_step() {
           .to(context_.device());
   comm::all_reduce(peaks, context_.mesh.all(), comm::ReduceOp::max);
   peaks = peaks.cpu();
-  outcome.loss = sums.item<double>();
   outcome.save_requested = peaks[0].item<double>() > 0;
   outcome.stop_requested = peaks[1].item<double>() > 0;
   outcome.peak_memory_bytes = static_cast<int64_t>(peaks[2].item<double>());
@@ -176,7 +173,7 @@ void Trainer::report(const StepOutcome& outcome) {
   Parts& p = *parts_;
   if (!p.monitor) return;
   StepMetrics metrics{.step = outcome.report.step,
-                      .loss = outcome.loss,
+                      .loss = outcome.report.loss,
                       .grad_norm = outcome.report.grad_norm,
                       .learning_rate = outcome.report.learning_rate,
                       .tokens_per_second = static_cast<double>(config_.train.global_batch_size *
@@ -192,6 +189,13 @@ void Trainer::report(const StepOutcome& outcome) {
   p.monitor->step(std::move(metrics));
 }
 
+// Once, when it is written.
+void Trainer::show_profile() {
+  Parts& p = *parts_;
+  if (!p.monitor || !p.profiler->finished() || std::exchange(p.profile_shown, true)) return;
+  p.monitor->note(fmt::format("profile: {}\n{}", p.profiler->path().string(), p.profiler->summary()));
+}
+
 ExitCode Trainer::run() {
   Parts& p = *parts_;
   const int64_t last = config_.train.steps;
@@ -202,8 +206,9 @@ ExitCode Trainer::run() {
   while (p.engine.num_steps() < last && !stopped) {
     const StepOutcome outcome = train_step();
     report(outcome);
-    if (p.monitor && p.profiler->finished() && !std::exchange(p.profile_shown, true))
-      p.monitor->note(fmt::format("profile: {}\n{}", p.profiler->path().string(), p.profiler->summary()));
+    if (outcome.failure) p.profiler->finish();
+    show_profile();
+    if (outcome.failure) std::rethrow_exception(outcome.failure);
     if (due(config_.train.evaluate_every)) evaluate();
     if (due(config_.train.sample_every)) sample();
     stopped = outcome.stop_requested && p.engine.num_steps() < last;
@@ -211,6 +216,10 @@ ExitCode Trainer::run() {
     if (due(config_.checkpoint.every) || outcome.save_requested || stopped || at_end) save();
   }
   p.profiler->finish();
+  show_profile();
+  if (p.monitor && config_.train.profile && !p.profiler->finished())
+    p.monitor->note(fmt::format("profile: none, the run ended before its step {} (train.profile_start)",
+                                config_.train.profile_start));
   if (p.monitor) p.monitor->finish(stopped);
   comm::barrier(context_.mesh.all());
   return stopped ? ExitCode::preempted : ExitCode::ok;

@@ -35,6 +35,7 @@ class Trainer {
   struct StepOutcome;
   StepOutcome train_step();
   void report(const StepOutcome& outcome);
+  void show_profile();
   void evaluate();
   void sample();
   void save();

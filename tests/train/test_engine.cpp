@@ -76,7 +76,18 @@ struct Seen {
 struct Poison {
   int64_t step = 0;  // counted from 1; 0: none
   int rank = 0;
+  enum class Where { loss, gradient, both } where = Where::both;
 };
+
+// Only the gradient of b0 is ever spoiled.
+at::Tensor poisoned(const at::Tensor& loss, const Net& model, Poison::Where where) {
+  switch (where) {
+    case Poison::Where::loss: return loss + kNan;
+    case Poison::Where::gradient: return loss + (model.b0 * 0).sum().sqrt();  // the slope of a root at 0
+    case Poison::Where::both: return loss + kNan * model.b0.sum();
+  }
+  return loss;
+}
 
 std::vector<Seen> run_net(int ranks, int64_t steps, const InitializeOptions& options,
                           const Poison& poison = {}) {
@@ -100,8 +111,7 @@ std::vector<Seen> run_net(int ranks, int64_t steps, const InitializeOptions& opt
         seen.output = output.scalar_type();
         at::Tensor loss = engine.criterion(output.to(batch.label.scalar_type()), batch.label);
         seen.last_loss += loss.item<double>();
-        // Only the gradient of b0 is spoiled.
-        if (step == poison.step && context.rank() == poison.rank) loss = loss + kNan * model->b0.sum();
+        if (step == poison.step && context.rank() == poison.rank) loss = poisoned(loss, *model, poison.where);
         engine.backward(loss);
       }
       if (step == 1) seen.first_loss = seen.last_loss;
@@ -176,35 +186,79 @@ TEST_CASE("autocast: the module computes in bf16 or fp16, weights stay fp32 and 
   }
 }
 
-TEST_CASE("stop: a NaN on one rank ends the run on all ranks with the step and the parameter") {
-  const auto seen =
-      run_net(3, 6, {.global_batch_size = 6, .precision = at::kDouble, .pass = data::Pass::endless},
-              {.step = 3, .rank = 1});
-  for (const Seen& rank : seen) {
-    CHECK(rank.error ==
-          "step 3: the gradient of b0 is NaN or Inf on at least one rank. Nothing was updated in this step. "
-          "Lower optimizer.learning_rate, set train.clip_norm, or skip such steps with train.on_nonfinite = "
-          "\"skip\".");
-    CHECK((rank.changed == std::vector<bool>{true, true, false}));
+namespace {
+
+struct Spoiled {
+  Poison::Where where;
+  std::string in;         // what the message names
+  std::string parameter;  // what the report names
+};
+const std::vector<Spoiled> kSpoiled = {
+    {Poison::Where::loss, "the loss", ""},
+    {Poison::Where::gradient, "the gradient of b0", "b0"},
+    {Poison::Where::both, "the loss and the gradient of b0", "b0"},
+};
+
+}  // namespace
+
+TEST_CASE("stop: NaN in the loss or a gradient of one rank ends the run on all ranks, with step and place") {
+  for (const int ranks : {1, 2, 4}) {
+    for (const Spoiled& spoiled : kSpoiled) {
+      CAPTURE(ranks);
+      CAPTURE(spoiled.in);
+      const auto seen =
+          run_net(ranks, 6, options_for(at::kDouble), {.step = 3, .rank = ranks - 1, .where = spoiled.where});
+      for (const Seen& rank : seen) {
+        CHECK(rank.error ==
+              "step 3: NaN or Inf in " + spoiled.in +
+                  " on at least one rank. Nothing was updated in this step. Lower optimizer.learning_rate, "
+                  "set train.clip_norm, or skip such steps with train.on_nonfinite = \"skip\".");
+        CHECK((rank.changed == std::vector<bool>{true, true, false}));
+      }
+    }
   }
 }
 
 TEST_CASE("skip: a step with a NaN changes nothing, is reported, and training goes on") {
   InitializeOptions options = options_for(at::kDouble);
   options.on_nonfinite = NonfinitePolicy::skip;
-  const auto seen = run_net(2, 5, options, {.step = 3, .rank = 1});
-  for (const Seen& rank : seen) {
-    CHECK(rank.error.empty());
-    REQUIRE(rank.reports.size() == 5);
-    for (size_t i = 0; i < 5; ++i) {
-      CAPTURE(i);
-      CHECK(rank.reports[i].applied == (i != 2));
-      CHECK(rank.changed[i] == (i != 2));
-      CHECK(rank.reports[i].nonfinite == (i == 2 ? "b0" : ""));
-      CHECK(std::isfinite(rank.reports[i].grad_norm) == (i != 2));
-      CHECK(rank.reports[i].step == static_cast<int64_t>(i) + 1);
+  for (const int ranks : {1, 2, 4}) {
+    for (const Spoiled& spoiled : kSpoiled) {
+      CAPTURE(ranks);
+      CAPTURE(spoiled.in);
+      const auto seen = run_net(ranks, 5, options, {.step = 3, .rank = ranks - 1, .where = spoiled.where});
+      for (const Seen& rank : seen) {
+        CHECK(rank.error.empty());
+        REQUIRE(rank.reports.size() == 5);
+        for (size_t i = 0; i < 5; ++i) {
+          CAPTURE(i);
+          CHECK(rank.reports[i].applied == (i != 2));
+          CHECK(rank.changed[i] == (i != 2));
+          CHECK(rank.reports[i].nonfinite == (i == 2 ? spoiled.parameter : ""));
+          CHECK(std::isfinite(rank.reports[i].loss) == (i != 2 || spoiled.where == Poison::Where::gradient));
+          CHECK(std::isfinite(rank.reports[i].grad_norm) == (i != 2 || spoiled.where == Poison::Where::loss));
+          CHECK(rank.reports[i].step == static_cast<int64_t>(i) + 1);
+        }
+        CHECK(equal(rank.end, seen[0].end));
+      }
     }
-    CHECK(equal(rank.end, seen[0].end));
+  }
+}
+
+TEST_CASE("the loss that a step reports is that of the global batch, whatever it was cut into") {
+  for (const LossScope scope : {LossScope::microbatch_mean, LossScope::global_sum}) {
+    InitializeOptions options = options_for(at::kDouble);
+    options.loss_scope = scope;
+    const auto one = run_net(1, 3, options);
+    for (const int ranks : {2, 4}) {
+      for (const Seen& rank : run_net(ranks, 3, options)) {
+        for (size_t i = 0; i < 3; ++i)
+          CHECK(rank.reports[i].loss == doctest::Approx(one[0].reports[i].loss).epsilon(1e-12));
+      }
+    }
+    // Four micro-batches.
+    const double scale = scope == LossScope::microbatch_mean ? 4 : 1;
+    CHECK(one[0].reports[0].loss * scale == doctest::Approx(one[0].first_loss).epsilon(1e-12));
   }
 }
 
@@ -261,10 +315,12 @@ TEST_CASE("fp16: NaN that no loss scale explains is treated as without one") {
   std::string error;
   const auto reports = scaled_steps({1, kNan, kNan, kNan, kNan}, 4, NonfinitePolicy::stop, &error);
   CHECK(reports.size() == 3);  // scales 4 and 2 are given up first
-  CHECK(
-      error ==
-      "step 4: the gradient of w is NaN or Inf on at least one rank. Nothing was updated in this step. Lower "
-      "optimizer.learning_rate, set train.clip_norm, or skip such steps with train.on_nonfinite = \"skip\".");
+  CHECK(error ==
+        "step 4: NaN or Inf in the loss and the gradient of w on at least one rank. Nothing was updated in "
+        "this "
+        "step. Lower optimizer.learning_rate, set train.clip_norm, or skip such steps with "
+        "train.on_nonfinite = "
+        "\"skip\".");
   const auto skipped = scaled_steps({1, kNan, kNan, kNan, kNan, 1}, 4, NonfinitePolicy::skip);
   REQUIRE(skipped.size() == 6);
   CHECK(skipped[5].loss_scale == 1);

@@ -5,6 +5,8 @@
 
 #include "colossal/base/error.h"
 #include "colossal/comm/run_ranks.h"
+#include "colossal/train/monitor/report.h"
+#include "colossal/train/monitor/run_folder.h"
 #include "tests/support/scratch.h"
 #include "tests/train/small_run.h"
 
@@ -79,13 +81,31 @@ TEST_CASE("a run that diverges skips its steps, or stops on all ranks, as train.
       texts[static_cast<size_t>(context.rank())] = error.what();
     }
   });
+  REQUIRE_FALSE(bad->nonfinite.empty());
   for (const std::string& text : texts) {
     CHECK(text ==
-          fmt::format("step {}: the gradient of {} is NaN or Inf on at least one rank. Nothing was updated "
-                      "in this step. Lower optimizer.learning_rate, set train.clip_norm, or skip such "
-                      "steps with train.on_nonfinite = \"skip\".",
-                      bad->step, bad->nonfinite));
+          fmt::format(
+              "step {}: NaN or Inf in the loss and the gradient of {} on at least one rank. Nothing was "
+              "updated in this step. Lower optimizer.learning_rate, set train.clip_norm, or skip such "
+              "steps with train.on_nonfinite = \"skip\".",
+              bad->step, bad->nonfinite));
   }
+
+  // The step that ended the run is the last line of its metrics, and JSON has no NaN.
+  const std::filesystem::path metrics = RunFolder{stop.run.output}.metrics();
+  const std::vector<StepMetrics> steps = read_metrics(metrics);
+  REQUIRE(steps.size() == static_cast<size_t>(bad->step));
+  for (size_t i = 0; i + 1 < steps.size(); ++i) CHECK(steps[i].applied);
+  CHECK_FALSE(steps.back().applied);
+  CHECK(steps.back().nonfinite == bad->nonfinite);
+  const Json last = read_step_log(metrics).back();
+  CHECK(last.at("loss").is_null());
+  CHECK(last.at("grad_norm").is_null());
+  CHECK(last.at("step") == bad->step);
+  CHECK(last.at("step_seconds").get<double>() > 0);
+  const Json columns = report_data(stop.run.output).at("columns");
+  CHECK(columns.at("step").back() == bad->step);
+  CHECK(columns.at("loss").back().is_null());
 }
 
 TEST_CASE("synthetic data fits the model that no key sizes, and has held-out sequences") {

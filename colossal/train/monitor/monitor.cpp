@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "colossal/base/text.h"
+#include "colossal/train/nonfinite.h"
 
 namespace colossal::train {
 namespace {
@@ -72,9 +73,8 @@ void Monitor::step(StepMetrics m) {
     flushed_at_ = m.time;
   }
   if (!m.applied) {
-    progress_.note(fmt::format("step {}: left out, {}{}", m.step,
-                               m.nonfinite.empty() ? "the loss or a gradient is not finite"
-                                                   : "the gradient of " + m.nonfinite + " is not finite",
+    progress_.note(fmt::format("step {}: left out, NaN or Inf in {}{}", m.step,
+                               name_nonfinite(m.loss, m.nonfinite),
                                m.loss_scale != 1 ? fmt::format(" (loss scale now {:g})", m.loss_scale) : ""));
   }
   progress_.step(m);
