@@ -47,8 +47,9 @@ struct RankEnvironment {
 struct WorldOptions {
   BackendKind backend =
       BackendKind::automatic;  // local when all members of a group share this host, else gloo / nccl
-  std::chrono::milliseconds timeout{600'000};         // comm.timeout_seconds: of every collective
-  std::chrono::milliseconds connect_timeout{10'000};  // until all ranks have found each other
+  std::chrono::milliseconds timeout{600'000};  // comm.timeout_seconds: of every collective
+  std::chrono::milliseconds connect_timeout{
+      9'000};  // comm.connect_timeout_seconds: until all ranks have found each other
   at::Device device = at::kCPU;
 };
 

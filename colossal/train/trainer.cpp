@@ -64,6 +64,8 @@ LaunchOptions launch_options(const RunConfig& config) {
   LaunchOptions options;
   options.world.backend = backend_kind(config.comm);
   options.world.timeout = std::chrono::milliseconds(static_cast<int64_t>(config.comm.timeout_seconds * 1000));
+  options.world.connect_timeout =
+      std::chrono::milliseconds(static_cast<int64_t>(config.comm.connect_timeout_seconds * 1000));
   options.world.device = device_of(config);
   options.axes = {{"data", static_cast<int>(config.parallel.data.value())}};
   options.threads = static_cast<int>(config.run.threads);

@@ -129,11 +129,10 @@ Socket connect_to(const std::string& host, int port, Clock::time_point deadline)
     }
     std::this_thread::sleep_for(pause);
   }
-  const double seconds = std::chrono::duration<double>(Clock::now() - started).count();
   throw CommError(
-      fmt::format("cannot connect to {}:{} within {:.1f} s: {}. MASTER_ADDR and MASTER_PORT must name the "
+      fmt::format("cannot connect to {}:{} within {:.0f} s: {}. MASTER_ADDR and MASTER_PORT must name the "
                   "host of rank 0 and a free port there, and rank 0 must be running.",
-                  host, port, seconds, problem),
+                  host, port, std::chrono::duration<double>(deadline - started).count(), problem),
       ExitCode::config);
 }
 
