@@ -11,6 +11,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -51,6 +52,8 @@ struct WorldOptions {
   std::chrono::milliseconds connect_timeout{
       9'000};  // comm.connect_timeout_seconds: until all ranks have found each other
   at::Device device = at::kCPU;
+  // Where every rank writes its flight recorder when the watchdog finds the run lost (watchdog/dump.h); empty: nowhere.
+  std::filesystem::path recorder_folder = "flight-recorder";
 };
 
 class World {

@@ -4,12 +4,34 @@
 
 #include <csignal>
 
+#include "colossal/base/file.h"
+#include "colossal/base/json.h"
+#include "colossal/comm/watchdog/dump.h"
 #include "tests/comm/ranks_program.h"
+#include "tests/support/scratch.h"
 
 namespace colossal::comm {
 namespace {
 
 using namespace colossal::testing;
+
+// The flight recorder of a rank of kRanks that ended in an all_reduce with somebody who did not come.
+void check_flight_recorder(const std::filesystem::path& folder, int rank, const std::string& verdict) {
+  CAPTURE(rank);
+  const Json dump = Json::parse(read_file(recorder_path(folder, rank)));
+  CHECK(dump.at("rank") == rank);
+  CHECK(dump.at("step").get<int>() >= 39);
+  CHECK(dump.at("verdict").get<std::string>().starts_with(verdict));
+  CHECK(dump.at("time").get<double>() > 1.6e9);
+  const Json& calls = dump.at("collectives");
+  REQUIRE(calls.size() >= 2 * 40);
+  for (size_t i = 1; i < calls.size(); i++)
+    CHECK(calls[i].at("sequence").get<int>() == calls[i - 1].at("sequence").get<int>() + 1);
+  CHECK(calls.front().at("finished") == true);
+  CHECK(calls.back().at("op") == "all_reduce");
+  CHECK(calls.back().at("group") == "world");
+  CHECK(calls.back().at("finished") == false);
+}
 
 Finished run(const std::string& event, const std::vector<std::string>& more = {}) {
   std::vector<std::string> arguments = {"--launch", "3", "--steps", "60", "--event", event};
@@ -20,13 +42,18 @@ Finished run(const std::string& event, const std::vector<std::string>& more = {}
   return result;
 }
 
-TEST_CASE("kill -9 of one rank: one line names rank and step, the exit code is the signal's") {
-  const Finished r = run("kill:1:40");
+TEST_CASE("kill -9 of one rank: one line names rank, step and flight recorders, the code is the signal's") {
+  const ScratchFolder scratch;
+  const std::filesystem::path folder = scratch / "flight";
+  const Finished r = run("kill:1:40", {"--recorder", folder.string()});
   INFO(r.output);
   CHECK(r.exit_code == 128 + SIGKILL);
   CHECK(count(r.output, "rank 1 died at step ") == 1);
   CHECK(count(r.output, "colossal: rank 1 was killed by signal 9 (SIGKILL; out of memory? It had used") == 1);
   CHECK(count(r.output, "; ranks 0 and 2 stopped after it.") == 1);
+  CHECK(count(r.output, fmt::format("). Flight recorders: {}/rank-*.json\n", folder.string())) == 1);
+  for (const int rank : {0, 2}) check_flight_recorder(folder, rank, "rank 1 died at step ");
+  CHECK_FALSE(std::filesystem::exists(recorder_path(folder, 1)));
 }
 
 TEST_CASE("kill -9 of rank 0, which holds store and hub") {
@@ -51,13 +78,15 @@ TEST_CASE("a rank that just exits") {
 }
 
 TEST_CASE("an exception on one rank is the only message, and its exit code that of the run") {
-  const Finished r = run("throw:1:40");
+  const ScratchFolder scratch;
+  const Finished r = run("throw:1:40", {"--recorder", scratch.path().string()});
   INFO(r.output);
   CHECK(r.exit_code == 12);
   CHECK(count(r.output, "colossal: rank 1: loss is NaN at step 40\n") == 1);
   CHECK(count(r.output, "loss is NaN") == 1);
   CHECK(count(r.output, "colossal: ") == 2);  // that one and the launcher's
   CHECK(count(r.output, "colossal: rank 1 ended with exit code 12; ranks 0 and 2 stopped after it.") == 1);
+  CHECK(std::filesystem::is_empty(scratch.path()));  // it has said why: no flight recorders
 }
 
 TEST_CASE("what all ranks find is said once") {
@@ -70,7 +99,9 @@ TEST_CASE("what all ranks find is said once") {
 
 TEST_CASE("a stopped rank trips the watchdog, which lists every rank") {
   for (const std::string stopped : {"1", "0"}) {
-    const Finished r = run("stop:" + stopped + ":40", {"--timeout", "2"});
+    const ScratchFolder scratch;
+    const Finished r =
+        run("stop:" + stopped + ":40", {"--timeout", "2", "--recorder", scratch.path().string()});
     INFO(r.output);
     CHECK(r.exit_code == 11);
     CHECK(count(r.output, "hang: no collective has moved for 2.") == 1);
@@ -81,6 +112,15 @@ TEST_CASE("a stopped rank trips the watchdog, which lists every rank") {
     CHECK(count(r.output, "waits in all_reduce #") == 2);
     CHECK(count(r.output, "colossal: stopped by the watchdog (exit code 11); rank " + stopped +
                               " did not stop and had to be killed.") == 1);
+    CHECK(count(r.output, fmt::format("\n  flight recorders: {}/rank-*.json\n", scratch.path().string())) ==
+          1);
+    for (int rank = 0; rank < 3; rank++) {
+      if (stopped == std::to_string(rank)) {
+        CHECK_FALSE(std::filesystem::exists(recorder_path(scratch.path(), rank)));
+      } else {
+        check_flight_recorder(scratch.path(), rank, "hang: no collective has moved for 2.");
+      }
+    }
   }
 }
 

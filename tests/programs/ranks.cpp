@@ -34,6 +34,7 @@ struct Request {
   std::string backend = "automatic";
   std::string event = "none:0:0";
   bool until_stopped = false;
+  std::string recorder;
 };
 
 void work_for(double seconds) {
@@ -56,6 +57,7 @@ WorldOptions options_of(const Request& request) {
   WorldOptions options;
   options.timeout = std::chrono::milliseconds(static_cast<int64_t>(request.timeout_seconds * 1e3));
   options.connect_timeout = std::chrono::milliseconds(static_cast<int64_t>(request.connect_seconds * 1e3));
+  options.recorder_folder = request.recorder;
   options.backend = request.backend == "gloo"    ? BackendKind::gloo
                     : request.backend == "local" ? BackendKind::local
                                                  : BackendKind::automatic;
@@ -96,6 +98,7 @@ int main(int argc, char** argv) {
   app.add_option("--connect", request.connect_seconds);
   app.add_option("--backend", request.backend);
   app.add_option("--event", request.event);
+  app.add_option("--recorder", request.recorder, "folder for flight recorders; default: none");
   app.add_flag("--until-stopped", request.until_stopped);
   CLI11_PARSE(app, argc, argv);
   std::shared_ptr<World> world;

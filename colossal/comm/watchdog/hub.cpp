@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "colossal/comm/launch/line_prefixer.h"
+#include "colossal/comm/watchdog/dump.h"
 
 namespace colossal::comm {
 
@@ -171,7 +172,7 @@ bool Hub::on_duty() const {
 void Hub::decide() {
   if (decided_ || !on_duty() || (lost_ && now_ - *lost_ < kSettle)) return;
   if (std::optional<Verdict> verdict = judge(ranks_, now_, options_.judge)) {
-    options_.print(verdict->report);
+    options_.print(verdict->report + where_to_look(verdict->report));
     announce(*verdict, -1);
   } else if (!echoes_.empty() && now_ - echoes_.front().when > kEcho) {
     const Failure first = echoes_.front();
@@ -185,9 +186,18 @@ void Hub::decide() {
   }
 }
 
+std::string Hub::where_to_look(const std::string& report) const {
+  if (options_.recorder_folder.empty()) return "";
+  const bool lines = report.find('\n') != std::string::npos;
+  return (lines ? "\n  flight recorders: " : ". Flight recorders: ") +
+         recorder_paths(options_.recorder_folder);
+}
+
 void Hub::announce(const Verdict& verdict, int except) {
   decided_ = true;
+  // Where a rank has said itself what is wrong, nobody asks what the others were doing.
   const Json message = {{"verdict", verdict.reason},
+                        {"dump", except < 0},
                         {"code", static_cast<int>(verdict.code)},
                         {"first", first_failure_.value_or("")}};
   for (Member& m : members_)

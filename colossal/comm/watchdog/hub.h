@@ -11,6 +11,7 @@
 // be read from any thread.
 #pragma once
 #include <atomic>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <thread>
@@ -30,6 +31,7 @@ class Hub {
     std::string address = "127.0.0.1";  // interface to listen on; empty: all
     JudgeOptions judge = {};
     std::chrono::milliseconds tick{100};
+    std::filesystem::path recorder_folder = {};  // named in what is printed; empty: not
     std::function<void(const std::string&)>
         print;  // one line or more without the final newline; default: stderr
   };
@@ -60,6 +62,7 @@ class Hub {
   void forgive(Clock::duration gap);
   bool on_duty() const;
   void decide();
+  std::string where_to_look(const std::string& report) const;
   void announce(const Verdict& verdict, int except);
 
   Options options_;

@@ -35,6 +35,7 @@ std::unique_ptr<Watchdog> start_watchdog(const RankEnvironment& e, const WorldOp
   watchdog.timeout = options.timeout;
   watchdog.connect_timeout = options.connect_timeout;
   watchdog.tick = tick_of(e.world_size);
+  watchdog.recorder_folder = options.recorder_folder;
   if (e.rank == 0) store.set("watchdog/token", random_token());
   watchdog.token = store.get("watchdog/token", options.connect_timeout);
   if (e.rank < kHubs) {
@@ -45,6 +46,7 @@ std::unique_ptr<Watchdog> start_watchdog(const RankEnvironment& e, const WorldOp
                      .address = one_host ? "127.0.0.1" : "",
                      .judge = {.timeout = options.timeout, .connect_timeout = options.connect_timeout},
                      .tick = watchdog.tick,
+                     .recorder_folder = options.recorder_folder,
                      .print = {}});
     const std::string host = one_host ? "127.0.0.1" : own_address_towards(e.master_address);
     // Rank 0 may see itself on the loopback interface; the others know it as the master.

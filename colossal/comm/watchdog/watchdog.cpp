@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "colossal/base/error.h"
+#include "colossal/comm/watchdog/dump.h"
 
 namespace colossal::comm {
 
@@ -21,6 +22,7 @@ constexpr double kWorkingShare = 0.05;
 // A connection that broke is the hub's own exit until its goodbye had time to arrive.
 constexpr milliseconds kOrphan{1'000};
 constexpr milliseconds kReport{3'000};
+constexpr milliseconds kDump{1'000};
 
 double clock_seconds(clockid_t clock) {
   timespec t;
@@ -134,14 +136,22 @@ void Watchdog::listen(Hubward& hub) {
     }
     if (message->contains("verdict"))
       pass({static_cast<ExitCode>(message->value("code", 10)), message->value("verdict", ""),
-            message->value("first", "")});
+            message->value("first", "")},
+           message->value("dump", false) ? Dump::yes : Dump::no);
   }
 }
 
-void Watchdog::pass(const Verdict& verdict) {
+void Watchdog::pass(Verdict verdict, Dump dump) {
+  if (this->verdict()) return;
+  // First, while the recorder still shows what this rank waits for.
+  const std::filesystem::path path = recorder_path(options_.recorder_folder, options_.rank);
+  if (dump == Dump::yes && !options_.recorder_folder.empty() &&
+      dump_recorder(path, {options_.rank, step_.load(std::memory_order_relaxed), verdict.reason},
+                    *options_.recorder, kDump)) {
+    verdict.reason += fmt::format(". Flight recorder: {}", path.string());
+  }
   {
     std::lock_guard lock(mutex_);
-    if (verdict_) return;
     verdict_ = verdict;
     changed_.notify_all();
   }
@@ -199,13 +209,14 @@ void Watchdog::watch_the_hubs() {
   if (!open && !dead.empty()) {
     if (!orphaned_) orphaned_ = now;
     if (now - *orphaned_ > kOrphan)
-      pass({ExitCode::peer_lost, fmt::format("{} died at step {}", dead, step), ""});
+      pass({ExitCode::peer_lost, fmt::format("{} died at step {}", dead, step), ""}, Dump::yes);
   } else if (open && silent && waited_seconds_ * 1e3 > static_cast<double>(options_.timeout.count())) {
     pass({ExitCode::hang,
           fmt::format("hang: no collective has moved for {:.1f} s, and the ranks that keep watch do not "
                       "respond",
                       waited_seconds_),
-          ""});
+          ""},
+         Dump::yes);
   }
 }
 

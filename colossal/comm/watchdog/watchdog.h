@@ -9,6 +9,7 @@
 #pragma once
 #include <atomic>
 #include <condition_variable>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -41,7 +42,8 @@ class Watchdog {
     // verdict's code.
     std::chrono::milliseconds grace{3'000};
     std::chrono::milliseconds connect_timeout{10'000};
-    std::unique_ptr<Hub> hub;  // the one that runs on this rank, if any
+    std::filesystem::path recorder_folder = {};  // for dump.h; empty: nothing is written
+    std::unique_ptr<Hub> hub;                    // the one that runs on this rank, if any
   };
   explicit Watchdog(Options options);  // CommError when a hub cannot be reached
   ~Watchdog();                         // says goodbye; during stack unwinding says that this rank fails
@@ -69,7 +71,8 @@ class Watchdog {
   void listen(Hubward& hub);
   void beat();
   void watch_the_hubs();
-  void pass(const Verdict& verdict);
+  enum class Dump { no, yes };
+  void pass(Verdict verdict, Dump dump);
   void wake();
   bool work_was_done();
 

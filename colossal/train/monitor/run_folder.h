@@ -22,6 +22,7 @@ struct RunFolder {
   std::filesystem::path tensorboard() const { return root / "tensorboard"; }
   std::filesystem::path checkpoints() const { return root / "checkpoints"; }
   std::filesystem::path profile() const { return root / "profile"; }
+  std::filesystem::path flight_recorder() const { return root / "flight-recorder"; }
   std::filesystem::path report() const { return root / "report.html"; }
 };
 
