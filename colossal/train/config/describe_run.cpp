@@ -115,8 +115,9 @@ void describe_comm(config::Section<CommSection>& s) {
       .at_least(1)
       .at_most(86400)
       .also_called({"timeout", "timeout_s"});
-  s.key("connect_timeout_seconds", &CommSection::connect_timeout_seconds,
-        "Ranks that have not found each other after so long end with an error; more where hosts start slowly.")
+  s.key(
+       "connect_timeout_seconds", &CommSection::connect_timeout_seconds,
+       "Ranks that have not found each other after so long end with an error; more where hosts start slowly.")
       .at_least(1)
       .at_most(86400);
 }
