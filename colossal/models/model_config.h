@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "colossal/nn/functional/activation.h"
+
 namespace colossal::models {
 
 // Rotary position embedding.
@@ -24,7 +26,7 @@ struct Rope {
   bool operator==(const Rope&) const = default;
 };
 
-enum class Activation { gelu_tanh, gelu_erf };
+using nn::functional::Activation;
 
 struct ModelConfig {
   std::string family = "gpt2";

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "colossal/nn/functional/activation.h"
 #include "colossal/nn/layer.h"
 #include "colossal/nn/step_state.h"
 
@@ -29,6 +30,8 @@ struct LinearOptions {
   // Independent projections of the same input in one product: the weight is logically [fused, out / fused, in], and a rank's output is
   // the concatenation of its part of each (gate and up: 2, see functional::swiglu). Role::expand only.
   int64_t fused = 1;
+  // Of the input, before the product; computed once more in backward instead of kept. swiglu takes [.., 2 in].
+  functional::Activation activation = functional::Activation::none;
   double init_std = 0.02;
 };
 

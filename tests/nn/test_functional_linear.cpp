@@ -36,6 +36,28 @@ TEST_CASE("linear equals x W^T + b with all gradients") {
   }
 }
 
+TEST_CASE("an activation inside linear equals the one before it") {
+  using F::Activation;
+  for (const Activation kind :
+       {Activation::gelu_tanh, Activation::gelu_erf, Activation::silu, Activation::swiglu}) {
+    for (const at::ScalarType dtype : {at::kDouble, at::kFloat, at::kBFloat16}) {
+      const int64_t in = kind == Activation::swiglu ? 14 : 7;
+      const Tensors inputs{normal({2, 5, in}, 1, dtype), normal({13, 7}, 2, dtype), normal({13}, 3, dtype)};
+      const Tensors a = evaluate(
+          [=](const Tensors& t) { return Tensors{F::activated_linear(t[0], kind, t[1], t[2])}; }, inputs);
+      const Tensors b = evaluate(
+          [=](const Tensors& t) { return Tensors{F::linear(F::activation(t[0], kind), t[1], t[2])}; },
+          inputs);
+      REQUIRE(a.size() == b.size());
+      for (size_t i = 0; i < a.size(); ++i) CHECK(at::equal(a[i], b[i]));
+    }
+  }
+  CHECK_THROWS_WITH_AS(
+      F::activated_linear(at::zeros({3, 7}), Activation::swiglu, at::zeros({4, 7})),
+      "linear: x is 3x7, weight 4x7, bias none. Allowed: x [.., 2 in], weight [out, in], bias [out].",
+      colossal::ShapeError);
+}
+
 TEST_CASE("linear takes strided inputs and frozen weights") {
   check_same([](const Tensors& t) { return Tensors{F::linear(t[0].transpose(0, 1), t[1].t())}; },
              [](const Tensors& t) { return Tensors{at::linear(t[0].transpose(0, 1), t[1].t())}; },

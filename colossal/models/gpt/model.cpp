@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/models/decoder.h"
 #include "colossal/models/gpt/gpt.h"
-#include "colossal/nn/functional/activation.h"
 
 namespace colossal::models::gpt {
 namespace {
@@ -9,7 +8,7 @@ namespace {
 // down(gelu(up(x)))
 class Mlp final : public nn::UnaryLayer {
  public:
-  Mlp(const ModelConfig& c, nn::LayerFactory& make) : activation_(c.activation) {
+  Mlp(const ModelConfig& c, nn::LayerFactory& make) {
     up_ = register_module(
         "up",
         make.linear(
@@ -17,16 +16,12 @@ class Mlp final : public nn::UnaryLayer {
     down_ = register_module("down", make.linear({.in = c.ffn_size,
                                                  .out = c.hidden_size,
                                                  .role = nn::Role::contract,
+                                                 .activation = c.activation,
                                                  .init_std = residual_std(c)}));
   }
-  at::Tensor forward(const at::Tensor& x) override {
-    const at::Tensor up = up_->forward(x);
-    return down_->forward(activation_ == Activation::gelu_tanh ? nn::functional::gelu_tanh(up)
-                                                               : nn::functional::gelu_erf(up));
-  }
+  at::Tensor forward(const at::Tensor& x) override { return down_->forward(up_->forward(x)); }
 
  private:
-  Activation activation_;
   std::shared_ptr<nn::UnaryLayer> up_, down_;
 };
 
@@ -38,7 +33,8 @@ std::shared_ptr<nn::UnaryLayer> make_mlp(const ModelConfig& config, nn::LayerFac
 
 std::shared_ptr<LanguageModel> build(const ModelConfig& config, nn::LayerFactory& make) {
   nn::AttentionOptions attention = attention_options(config);
-  attention.num_kv_heads = config.num_heads;  // every head has its own keys and values, whatever the config says
+  attention.num_kv_heads =
+      config.num_heads;  // every head has its own keys and values, whatever the config says
   attention.fused_qkv = true;
   return build_decoder(config,
                        {.learned_positions = true,

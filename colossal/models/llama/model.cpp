@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/models/decoder.h"
 #include "colossal/models/llama/llama.h"
-#include "colossal/nn/functional/activation.h"
 
 namespace colossal::models::llama {
 namespace {
@@ -20,11 +19,10 @@ class Mlp final : public nn::UnaryLayer {
                                                  .out = c.hidden_size,
                                                  .bias = false,
                                                  .role = nn::Role::contract,
+                                                 .activation = Activation::swiglu,
                                                  .init_std = residual_std(c)}));
   }
-  at::Tensor forward(const at::Tensor& x) override {
-    return down_->forward(nn::functional::swiglu(gate_up_->forward(x)));
-  }
+  at::Tensor forward(const at::Tensor& x) override { return down_->forward(gate_up_->forward(x)); }
 
  private:
   std::shared_ptr<nn::UnaryLayer> gate_up_, down_;

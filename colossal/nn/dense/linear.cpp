@@ -25,10 +25,12 @@ std::optional<tensor::Shape> bias_shape(const LinearOptions& o) {
 
 DenseLinear::DenseLinear(DenseContextPtr context, const LinearOptions& options)
     : DenseLinear(std::move(context), weight_shape(options), options.in, bias_shape(options),
-                  options.init_std) {}
+                  options.init_std, options.activation) {}
 
 DenseLinear::DenseLinear(DenseContextPtr context, const tensor::Shape& weight, int64_t in,
-                         const std::optional<tensor::Shape>& bias, double init_std) {
+                         const std::optional<tensor::Shape>& bias, double init_std,
+                         functional::Activation activation)
+    : activation_(activation) {
   const int64_t out = c10::multiply_integers(weight) / in;
   weight_ = add_parameter("weight", {out, in}, context->replicated(weight, Init::normal(init_std), true),
                           context->parameter_options());
@@ -38,6 +40,8 @@ DenseLinear::DenseLinear(DenseContextPtr context, const tensor::Shape& weight, i
   }
 }
 
-at::Tensor DenseLinear::forward(const at::Tensor& x) { return functional::linear(x, weight_, bias_); }
+at::Tensor DenseLinear::forward(const at::Tensor& x) {
+  return functional::activated_linear(x, activation_, weight_, bias_);
+}
 
 }  // namespace colossal::nn

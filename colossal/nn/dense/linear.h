@@ -16,12 +16,14 @@ class DenseLinear final : public UnaryLayer {
   DenseLinear(DenseContextPtr context, const LinearOptions& options);
   // The weight is logically `weight` (outputs before inputs), locally [.., in]; the bias likewise, or none.
   DenseLinear(DenseContextPtr context, const tensor::Shape& weight, int64_t in,
-              const std::optional<tensor::Shape>& bias, double init_std);
+              const std::optional<tensor::Shape>& bias, double init_std,
+              functional::Activation activation = functional::Activation::none);
   at::Tensor forward(const at::Tensor& x) override;
 
  private:
   at::Tensor weight_;
   at::Tensor bias_;
+  functional::Activation activation_;  // of the input
 };
 
 }  // namespace colossal::nn

@@ -14,33 +14,43 @@ namespace ag = torch::autograd;
 constexpr int64_t kElementGrain = 16384;
 
 template <class Function>
+at::Tensor unary_forward(const at::Tensor& x) {
+  const at::Tensor y = at::empty_like(x);
+  with_type(x.scalar_type(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = x.const_data_ptr<T>();
+    T* to = y.mutable_data_ptr<T>();
+    at::parallel_for(0, x.numel(), kElementGrain, [&](int64_t begin, int64_t end) {
+      simd::run<UnaryForward<Function>>(from + begin, to + begin, end - begin);
+    });
+  });
+  return y;
+}
+
+template <class Function>
+at::Tensor unary_backward(const at::Tensor& x, const at::Tensor& dy_in) {
+  const at::Tensor dy = dy_in.contiguous(), dx = at::empty_like(x);
+  with_type(x.scalar_type(), [&](auto zero) {
+    using T = decltype(zero);
+    const T *from = x.const_data_ptr<T>(), *dfrom = dy.const_data_ptr<T>();
+    T* to = dx.mutable_data_ptr<T>();
+    at::parallel_for(0, x.numel(), kElementGrain, [&](int64_t begin, int64_t end) {
+      simd::run<UnaryBackward<Function>>(from + begin, dfrom + begin, to + begin, end - begin);
+    });
+  });
+  return dx;
+}
+
+template <class Function>
 struct Unary : ag::Function<Unary<Function>> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& x_in) {
     RECORD_FUNCTION("colossal::activation", {});
-    const at::Tensor x = x_in.contiguous(), y = at::empty_like(x);
-    with_type(x.scalar_type(), [&](auto zero) {
-      using T = decltype(zero);
-      const T* from = x.const_data_ptr<T>();
-      T* to = y.mutable_data_ptr<T>();
-      at::parallel_for(0, x.numel(), kElementGrain, [&](int64_t begin, int64_t end) {
-        simd::run<UnaryForward<Function>>(from + begin, to + begin, end - begin);
-      });
-    });
+    const at::Tensor x = x_in.contiguous();
     ctx->save_for_backward({x});
-    return y;
+    return unary_forward<Function>(x);
   }
-
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
-    const at::Tensor x = ctx->get_saved_variables()[0], dy = grads[0].contiguous(), dx = at::empty_like(x);
-    with_type(x.scalar_type(), [&](auto zero) {
-      using T = decltype(zero);
-      const T *from = x.const_data_ptr<T>(), *dfrom = dy.const_data_ptr<T>();
-      T* to = dx.mutable_data_ptr<T>();
-      at::parallel_for(0, x.numel(), kElementGrain, [&](int64_t begin, int64_t end) {
-        simd::run<UnaryBackward<Function>>(from + begin, dfrom + begin, to + begin, end - begin);
-      });
-    });
-    return {dx};
+    return {unary_backward<Function>(ctx->get_saved_variables()[0], grads[0])};
   }
 };
 
@@ -73,6 +83,14 @@ void swiglu_backward(const at::Tensor& gate, const at::Tensor& up, const at::Ten
   });
 }
 
+at::Tensor packed_backward(const at::Tensor& packed, const at::Tensor& dy) {
+  const at::Tensor dpacked = at::empty_like(packed);
+  const int64_t f = packed.size(-1) / 2;
+  swiglu_backward(packed.narrow(-1, 0, f), packed.narrow(-1, f, f), dy, dpacked.narrow(-1, 0, f),
+                  dpacked.narrow(-1, f, f), 2 * f);
+  return dpacked;
+}
+
 struct SwigluPair : ag::Function<SwigluPair> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& gate_in, const at::Tensor& up_in) {
     RECORD_FUNCTION("colossal::activation", {});
@@ -99,11 +117,7 @@ struct SwigluPacked : ag::Function<SwigluPacked> {
     return swiglu_forward(packed, packed.narrow(-1, 0, f), packed.narrow(-1, f, f), 2 * f, shape);
   }
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
-    const at::Tensor packed = ctx->get_saved_variables()[0], dpacked = at::empty_like(packed);
-    const int64_t f = packed.size(-1) / 2;
-    swiglu_backward(packed.narrow(-1, 0, f), packed.narrow(-1, f, f), grads[0], dpacked.narrow(-1, 0, f),
-                    dpacked.narrow(-1, f, f), 2 * f);
-    return {dpacked};
+    return {packed_backward(ctx->get_saved_variables()[0], grads[0])};
   }
 };
 
@@ -132,6 +146,26 @@ at::Tensor swiglu(const at::Tensor& gate_up) {
   if (has_kernel(gate_up)) return SwigluPacked::apply(gate_up);
   const auto halves = gate_up.chunk(2, -1);
   return aten::swiglu(halves[0], halves[1]);
+}
+
+at::Tensor activation(const at::Tensor& x, Activation kind) {
+  switch (kind) {
+    case Activation::gelu_tanh: return gelu_tanh(x);
+    case Activation::gelu_erf: return gelu_erf(x);
+    case Activation::silu: return silu(x);
+    case Activation::swiglu: return swiglu(x);
+    default: return x;
+  }
+}
+
+at::Tensor activation_backward(const at::Tensor& x, const at::Tensor& dy, Activation kind) {
+  switch (kind) {
+    case Activation::gelu_tanh: return unary_backward<GeluTanh>(x, dy);
+    case Activation::gelu_erf: return unary_backward<GeluErf>(x, dy);
+    case Activation::silu: return unary_backward<Silu>(x, dy);
+    case Activation::swiglu: return packed_backward(x, dy);
+    default: return dy;
+  }
 }
 
 }  // namespace colossal::nn::functional

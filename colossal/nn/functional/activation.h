@@ -17,4 +17,11 @@ at::Tensor swiglu(
     const at::Tensor& gate_up);  // the last dimension is [gate | up]; silu(gate) * up, arXiv 2002.05202
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);  // the same from two tensors
 
+// By name, for layers that take one as an option. swiglu halves the last dimension.
+enum class Activation { none, gelu_tanh, gelu_erf, silu, swiglu };
+at::Tensor activation(const at::Tensor& x, Activation kind);
+
+// The gradient of x from that of activation(x, kind), outside autograd; CPU tensors.
+at::Tensor activation_backward(const at::Tensor& x, const at::Tensor& dy, Activation kind);
+
 }  // namespace colossal::nn::functional

@@ -10,8 +10,14 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include "colossal/nn/functional/activation.h"
+
 namespace colossal::nn::functional {
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
+// linear(activation(x, kind), weight, bias), which keeps x alone for backward and computes the activation there once more.
+at::Tensor activated_linear(const at::Tensor& x, Activation kind, const at::Tensor& weight,
+                            const at::Tensor& bias = {});
 
 }  // namespace colossal::nn::functional

@@ -110,7 +110,10 @@ void GradientReducer::begin_step() {
     slot->parameter.mutable_grad().reset();
     slot->ready = false;
   }
-  for (const auto& bucket : buckets_) bucket->num_ready = 0;
+  for (const auto& bucket : buckets_) {
+    bucket->flat.reset();
+    bucket->num_ready = 0;
+  }
   works_.clear();
   next_ = 0;
 }
@@ -123,7 +126,10 @@ void GradientReducer::on_gradient(Slot& slot) {
   if (gradient.is_sparse()) gradient = gradient.to_dense();
   if (slot.bucket != nullptr) {
     Bucket& bucket = *slot.bucket;
-    if (!bucket.flat.defined()) bucket.flat = at::empty({bucket.numel}, bucket.like);
+    // A gradient that fills a bucket is the bucket.
+    const bool whole = bucket.slots.size() == 1 && gradient.is_contiguous();
+    if (!bucket.flat.defined())
+      bucket.flat = whole ? gradient.view({bucket.numel}) : at::empty({bucket.numel}, bucket.like);
     const at::Tensor view = slot.view();
     if (gradient.data_ptr() != view.data_ptr()) {
       view.copy_(gradient);
