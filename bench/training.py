@@ -68,15 +68,17 @@ def pytorch(args, workload, dtype, ranks, threads):
 
 
 def table(results):
+    """Medians over rounds; in brackets the ratio of our slowest step to their fastest and of our fastest to their slowest."""
     print("| workload | dtype | ranks × threads | tokens/s | PyTorch | ratio (least, most) | MiB per rank | PyTorch | ratio |")
     print("|---|---|---|---|---|---|---|---|---|")
     for (workload, dtype, layout), pairs in results.items():
         ours, theirs = zip(*pairs)
-        ratios = sorted(a["tok_s"] / b["tok_s"] for a, b in pairs)
         middle = lambda runs, key: statistics.median(r[key] for r in runs)
+        ratio = statistics.median(a["tok_s"] / b["tok_s"] for a, b in pairs)
+        least = min(b["least_s"] for b in theirs) / max(a["most_s"] for a in ours)
+        most = max(b["most_s"] for b in theirs) / min(a["least_s"] for a in ours)
         print(f"| {workload} | {dtype} | {layout.replace('x', ' × ')} | {middle(ours, 'tok_s'):.0f} | {middle(theirs, 'tok_s'):.0f} |"
-              f" **{statistics.median(ratios):.2f}** ({ratios[0]:.2f}, {ratios[-1]:.2f}) |"
-              f" {middle(ours, 'memory_mib'):.0f} | {middle(theirs, 'memory_mib'):.0f} |"
+              f" **{ratio:.2f}** ({least:.2f}, {most:.2f}) | {middle(ours, 'memory_mib'):.0f} | {middle(theirs, 'memory_mib'):.0f} |"
               f" {middle(ours, 'memory_mib') / middle(theirs, 'memory_mib'):.2f} |")
 
 
@@ -89,11 +91,17 @@ def main():
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--out", default="training.jsonl")
+    parser.add_argument("--table", metavar="FILE", help="run nothing, print the table of a file that --out wrote")
     parser.add_argument("--colossal", default=ROOT / "build/colossal")
     parser.add_argument("--python", default=ROOT / ".venv/bin/python")
     parser.add_argument("--peer", default=ROOT.parent / "shared/peers/train.py", help="the PyTorch program")
     args = parser.parse_args()
     results = collections.defaultdict(list)
+    if args.table:
+        runs = [json.loads(line) for line in open(args.table, encoding="utf8")]
+        for ours, theirs in zip(runs[::2], runs[1::2]):
+            results[ours["workload"], ours["dtype"], f"{ours['ranks']}x{ours['threads']}"].append((ours, theirs))
+        return table(results)
     with open(args.out, "a", encoding="utf8") as out:
         for number in range(args.rounds):
             for workload in args.workloads.split(","):

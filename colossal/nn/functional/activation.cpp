@@ -150,10 +150,10 @@ at::Tensor swiglu(const at::Tensor& gate_up) {
 
 at::Tensor activation(const at::Tensor& x, Activation kind) {
   switch (kind) {
-    case Activation::gelu_tanh: return gelu_tanh(x);
-    case Activation::gelu_erf: return gelu_erf(x);
-    case Activation::silu: return silu(x);
-    case Activation::swiglu: return swiglu(x);
+    case Activation::gelu_tanh: return functional::gelu_tanh(x);
+    case Activation::gelu_erf: return functional::gelu_erf(x);
+    case Activation::silu: return functional::silu(x);
+    case Activation::swiglu: return functional::swiglu(x);
     default: return x;
   }
 }

@@ -59,6 +59,7 @@ struct UnaryForward {
   template <class T>
   COLOSSAL_INLINE static void run(const T* x, T* y, int64_t n) {
     for (int64_t i = 0; i < n; i += simd::kLanes<T>) {
+      simd::prefetch(x + i);
       simd::store_up_to(y + i, Function::value(simd::load_up_to(x + i, n - i)), n - i);
     }
   }
@@ -69,6 +70,8 @@ struct UnaryBackward {
   template <class T>
   COLOSSAL_INLINE static void run(const T* x, const T* dy, T* dx, int64_t n) {
     for (int64_t i = 0; i < n; i += simd::kLanes<T>) {
+      simd::prefetch(x + i);
+      simd::prefetch(dy + i);
       const auto d = simd::load_up_to(dy + i, n - i) * Function::derivative(simd::load_up_to(x + i, n - i));
       simd::store_up_to(dx + i, d, n - i);
     }
@@ -82,6 +85,8 @@ struct SwigluForward {
                                   int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       for (int64_t i = 0; i < f; i += simd::kLanes<T>) {
+        simd::prefetch(gate + r * stride + i);
+        simd::prefetch(up + r * stride + i);
         const auto g = simd::load_up_to(gate + r * stride + i, f - i),
                    u = simd::load_up_to(up + r * stride + i, f - i);
         simd::store_up_to(y + r * f + i, Silu::value(g) * u, f - i);
@@ -97,6 +102,9 @@ struct SwigluBackward {
     for (int64_t r = begin; r < end; ++r) {
       for (int64_t i = 0; i < f; i += simd::kLanes<T>) {
         const int64_t at = r * stride + i;
+        simd::prefetch(gate + at);
+        simd::prefetch(up + at);
+        simd::prefetch(dy + r * f + i);
         const auto g = simd::load_up_to(gate + at, f - i), u = simd::load_up_to(up + at, f - i);
         const auto d = simd::load_up_to(dy + r * f + i, f - i), s = simd::sigmoid(g);
         simd::store_up_to(dgate + at, d * u * s * (1.0f + g * (1.0f - s)), f - i);

@@ -60,8 +60,10 @@ struct CrossEntropyRows {
       return;
     }
     auto most = simd::load_up_to(logits, v, -INFINITY);
-    for (int64_t i = kLanes; i < v; i += kLanes)
+    for (int64_t i = kLanes; i < v; i += kLanes) {
+      simd::prefetch(logits + i);  // the later passes find the row in the cache
       most = simd::max(most, simd::load_up_to(logits + i, v - i, -INFINITY));
+    }
     const A shift = simd::horizontal_max(most), own = logits[label];
     const A total = exponentials(logits, v, shift);
     a.log_probs[r] = own - shift - std::log(total);
