@@ -34,7 +34,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
     short = ["train.steps=2", "train.evaluate_every=0", "train.sample_every=0", "checkpoint.every=0",
-             "checkpoint.save_at_end=false"]
+             "checkpoint.save_at_end=false", "schedule.warmup_steps=0"]
     command = [args.program, "train", args.run_file, "-n", str(args.n)]
     for key in short:
         command += ["--set", key]

@@ -76,6 +76,7 @@ function(colossal_program)
     set_target_properties(colossal_cli PROPERTIES OUTPUT_NAME colossal RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
     target_link_libraries(colossal_cli PRIVATE colossal)
     colossal_use_pch(colossal_cli cli)
+    colossal_unity(colossal_cli 4)
   endif()
 endfunction()
 

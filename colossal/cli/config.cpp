@@ -10,14 +10,14 @@
 namespace colossal::cli {
 namespace {
 
-struct Options {
+struct ConfigCommand {
   RunFile run;
   bool markdown = false;
   bool schema = false;
   bool short_form = false;
 };
 
-int show(const Options& options) {
+int show(const ConfigCommand& options) {
   if (options.markdown) {
     fmt::print("{}", train::run_config_reference());
   } else if (options.schema) {
@@ -32,7 +32,7 @@ int show(const Options& options) {
 }  // namespace
 
 void add_config(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ConfigCommand>();
   CLI::App* command =
       app.add_subcommand("config", "Check a run file and print every key with its value and meaning");
   auto* file = options->run.add_to(command);

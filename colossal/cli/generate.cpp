@@ -14,7 +14,7 @@
 namespace colossal::cli {
 namespace {
 
-struct Options {
+struct GenerateCommand {
   std::string model;
   std::string prompt;
   std::string tokenizer;
@@ -26,7 +26,7 @@ struct Options {
   uint64_t seed = 1;
 };
 
-int generate(const Options& options) {
+int generate(const GenerateCommand& options) {
   tensor::install_caching_allocator();
   train::LoadedModel loaded = train::load_for_inference(options.model, comm::Mesh(), options.dtype);
   if (!options.tokenizer.empty()) loaded.tokenizer = data::Tokenizer::load(options.tokenizer);
@@ -53,7 +53,7 @@ int generate(const Options& options) {
 }  // namespace
 
 void add_generate(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GenerateCommand>();
   CLI::App* command =
       app.add_subcommand("generate", "Continue a prompt with a run, a checkpoint or a Hugging Face model");
   command->add_option("model", options->model, "output folder of a run, checkpoint, or Hugging Face folder")

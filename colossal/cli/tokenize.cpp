@@ -9,7 +9,7 @@
 namespace colossal::cli {
 
 namespace {
-struct Options {
+struct TokenizeCommand {
   std::string tokenizer = "bytes";
   std::string output;
   std::string text_key = "text";
@@ -18,7 +18,7 @@ struct Options {
   int threads = 1;
 };
 
-int tokenize(const Options& options) {
+int tokenize(const TokenizeCommand& options) {
   const auto tokenizer = data::Tokenizer::load(options.tokenizer);
   if (options.jsonl) {
     std::ios::sync_with_stdio(false);
@@ -38,7 +38,7 @@ int tokenize(const Options& options) {
 }  // namespace
 
 void add_tokenize(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TokenizeCommand>();
   CLI::App* command = app.add_subcommand("tokenize", "Turn text into token files, or lines of JSON into ids");
   command->add_option("inputs", options->inputs, "text or .jsonl files (.gz and .zst too)");
   command->add_option("--tokenizer", options->tokenizer,

@@ -7,13 +7,13 @@
 namespace colossal::cli {
 namespace {
 
-struct Options {
+struct TrainCommand {
   RunFile run;
   bool resume = false;
   bool profile = false;
 };
 
-int train(const Options& options, const Invocation& invocation) {
+int train(const TrainCommand& options, const Invocation& invocation) {
   const train::RunConfig config =
       options.run.load();  // checked before any rank starts; every rank reads it again
   return run_as_ranks(
@@ -26,7 +26,7 @@ int train(const Options& options, const Invocation& invocation) {
 }  // namespace
 
 void add_train(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TrainCommand>();
   CLI::App* command = app.add_subcommand("train", "Train a model as a run file says");
   options->run.add_to(command)->required();
   command->add_flag("--resume", options->resume, "continue from the newest good checkpoint under run.output");

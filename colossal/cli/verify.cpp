@@ -13,7 +13,7 @@
 namespace colossal::cli {
 namespace {
 
-struct Options {
+struct VerifyCommand {
   std::string model;
   std::string reference;
   at::ScalarType dtype = at::kDouble;
@@ -22,7 +22,7 @@ struct Options {
 };
 
 // The axes that `--set parallel...` asks for; without it all ranks are data-parallel.
-std::vector<comm::Axis> axes_of(const Options& options) {
+std::vector<comm::Axis> axes_of(const VerifyCommand& options) {
   int64_t data = world_size(options.num_ranks);
   const int64_t ranks = data;
   for (const std::string& argument : options.set) {
@@ -43,7 +43,7 @@ std::vector<comm::Axis> axes_of(const Options& options) {
   return {{"data", static_cast<int>(data)}};
 }
 
-int verify(const Options& options, const Invocation& invocation) {
+int verify(const VerifyCommand& options, const Invocation& invocation) {
   const train::LaunchOptions launch = {.world = {},
                                        .axes = axes_of(options)};  // checked before any rank starts
   return run_as_ranks(options.num_ranks, invocation, launch, [&](const train::Context& context) {
@@ -61,7 +61,7 @@ int verify(const Options& options, const Invocation& invocation) {
 }  // namespace
 
 void add_verify(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<VerifyCommand>();
   CLI::App* command = app.add_subcommand(
       "verify", "Compare a Hugging Face model with a reference: logits, loss, gradients, ten steps");
   command->add_option("model", options->model, "Hugging Face folder")->required();

@@ -38,14 +38,7 @@ DenseEmbedding::DenseEmbedding(DenseContextPtr context, const EmbeddingOptions& 
 }
 
 at::Tensor DenseEmbedding::forward(const at::Tensor& ids) {
-  return functional::embedding(
-      ids, weight_, context_->compute,
-      shared_ ? functional::TableGradient::sparse : functional::TableGradient::dense);
-}
-
-const at::Tensor& DenseEmbedding::share() {
-  shared_ = true;
-  return weight_;
+  return functional::embedding(ids, weight_, context_->compute);
 }
 
 DensePositions::DensePositions(DenseContextPtr context, const EmbeddingOptions& options) {

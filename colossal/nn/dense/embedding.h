@@ -14,13 +14,10 @@ class DenseEmbedding final : public UnaryLayer {
  public:
   DenseEmbedding(DenseContextPtr context, const EmbeddingOptions& options);
   at::Tensor forward(const at::Tensor& ids) override;
-  // For another layer that uses the same table and gives it a gradient of full size.
-  const at::Tensor& share();
 
  private:
   DenseContextPtr context_;
   at::Tensor weight_;
-  bool shared_ = false;
 };
 
 class DensePositions final : public PositionLayer {

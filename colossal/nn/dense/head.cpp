@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/nn/dense/head.h"
 
-#include "colossal/nn/dense/embedding.h"
 #include "colossal/nn/functional/cross_entropy.h"
 #include "colossal/nn/functional/linear.h"
 
@@ -11,7 +10,7 @@ DenseHead::DenseHead(DenseContextPtr context, const HeadOptions& options) {
   const tensor::Shape shape = {options.vocab_size, options.hidden};
   const ParameterSpec spec = context->replicated(shape, Init::normal(options.init_std), true);
   if (options.tied_embedding) {
-    weight_ = tie_parameter("weight", dynamic_cast<DenseEmbedding&>(*options.tied_embedding).share(), spec);
+    weight_ = tie_parameter("weight", options.tied_embedding->named_parameters()["weight"], spec);
   } else {
     weight_ = add_parameter("weight", shape, spec, context->parameter_options());
   }

@@ -52,7 +52,7 @@ void check_ids(const at::Tensor& ids, int64_t rows) {
 
 struct Embedding : ag::Function<Embedding> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& ids, const at::Tensor& table_in,
-                            int64_t dtype, bool sparse) {
+                            int64_t dtype) {
     RECORD_FUNCTION("colossal::embedding", {});
     const at::Tensor table = table_in.contiguous();
     std::vector<int64_t> shape = ids.sizes().vec();
@@ -72,7 +72,6 @@ struct Embedding : ag::Function<Embedding> {
     });
     ctx->save_for_backward({ids});
     ctx->saved_data["rows"] = table.size(0);
-    ctx->saved_data["sparse"] = sparse;
     ctx->saved_data["type"] = static_cast<int64_t>(table.scalar_type());
     return out;
   }
@@ -83,11 +82,6 @@ struct Embedding : ag::Function<Embedding> {
     const auto type = static_cast<at::ScalarType>(ctx->saved_data["type"].toInt());
     const int64_t rows = ctx->saved_data["rows"].toInt(), h = dy.size(-1),
                   *id = ids.const_data_ptr<int64_t>();
-    if (ctx->saved_data["sparse"].toBool()) {
-      return {at::Tensor(),
-              at::_sparse_coo_tensor_unsafe(ids.view({1, -1}), dy.view({-1, h}).to(type), {rows, h}),
-              at::Tensor(), at::Tensor()};
-    }
     const at::Tensor dtable = at::empty({rows, h}, dy.options().dtype(wide_type(type)));
     with_type(dy.scalar_type(), [&](auto from) {
       with_type(dtable.scalar_type(), [&](auto to) {
@@ -103,19 +97,18 @@ struct Embedding : ag::Function<Embedding> {
         });
       });
     });
-    return {at::Tensor(), dtable.to(type), at::Tensor(), at::Tensor()};
+    return {at::Tensor(), dtable.to(type), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, std::optional<at::ScalarType> dtype,
-                     TableGradient gradient) {
+at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, std::optional<at::ScalarType> dtype) {
   const at::ScalarType type = dtype.value_or(table.scalar_type());
   if (!has_kernel(table) || !has_kernel(type) || !ids.is_cpu()) return aten::embedding(ids, table, type);
   const at::Tensor dense = ids.contiguous();
   check_ids(dense, table.size(0));
-  return Embedding::apply(dense, table, static_cast<int64_t>(type), gradient == TableGradient::sparse);
+  return Embedding::apply(dense, table, static_cast<int64_t>(type));
 }
 
 }  // namespace colossal::nn::functional

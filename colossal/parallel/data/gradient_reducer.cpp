@@ -123,7 +123,6 @@ void GradientReducer::begin_backward(Pass pass) { pass_ = pass; }
 void GradientReducer::on_gradient(Slot& slot) {
   at::NoGradGuard no_grad;
   at::Tensor& gradient = slot.parameter.mutable_grad();
-  if (gradient.is_sparse()) gradient = gradient.to_dense();
   if (slot.bucket != nullptr) {
     Bucket& bucket = *slot.bucket;
     // A gradient that fills a bucket is the bucket.
