@@ -32,7 +32,7 @@ std::optional<int64_t> step_of(const fs::path& folder) {
 
 // Fills in what the manifest says, or why it says nothing; then the folder's own time stands in for the manifest's.
 void look_into(Found& found) {
-  struct stat info{};
+  struct stat info {};
   if (::stat(found.folder.c_str(), &info) == 0)
     found.written_at = info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1'000'000;
   try {
@@ -122,7 +122,13 @@ void prune(const fs::path& folder, int64_t keep) {
 }
 
 FolderLock::FolderLock(const fs::path& folder) {
-  fs::create_directories(folder);
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    throw IoError(fmt::format("{}: cannot create this folder: {}. Set another run.output.", folder.string(),
+                              error.message()),
+                  ExitCode::config);
+  }
   const fs::path path = folder / ".lock";
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (fd_ < 0) throw IoError(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));

@@ -59,12 +59,12 @@ void add_generate(CLI::App& app, Invocation& invocation) {
   command->add_option("model", options->model, "output folder of a run, checkpoint, or Hugging Face folder")
       ->required();
   command->add_option("--prompt", options->prompt, "text to continue");
-  command->add_option("--tokens", options->tokens, "most new tokens")->check(CLI::PositiveNumber);
-  command->add_option("--temperature", options->temperature, "0: greedy")->check(CLI::NonNegativeNumber);
+  command->add_option("--tokens", options->tokens, "most new tokens")->check(whole_number(1));
+  command->add_option("--temperature", options->temperature, "0: greedy")->check(number(0));
   command->add_option("--top-k", options->top_k, "only the k likeliest tokens; 0: all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number(0));
   command->add_option("--top-p", options->top_p, "only the likeliest tokens of this mass")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(number(0, 1));
   command->add_option("--seed", options->seed, "of the random choice");
   command->add_option("--tokenizer", options->tokenizer, "tokenizer.json (default: that of the model)");
   add_dtype(command, options->dtype, {"float32", "bfloat16"});

@@ -10,12 +10,17 @@
 #include <c10/core/ScalarType.h>
 
 #include <CLI/CLI.hpp>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "colossal/train/config.h"
 
 namespace colossal::cli {
+
+// Checks that teach, for numbers on the command line.
+CLI::Validator whole_number(int64_t least);
+CLI::Validator number(double least, double most = std::numeric_limits<double>::infinity());
 
 void add_num_ranks(CLI::App* command, int& num_ranks);
 void add_set(CLI::App* command, std::vector<std::string>& changes,

@@ -4,6 +4,7 @@
 
 #include "colossal/base/error.h"
 #include "colossal/cli/command.h"
+#include "colossal/cli/options.h"
 #include "colossal/data/tokenize_command.h"
 
 namespace colossal::cli {
@@ -45,7 +46,7 @@ void add_tokenize(CLI::App& app, Invocation& invocation) {
                       "tokenizer.json, a folder that holds one, or \"bytes\"");
   command->add_option("--output", options->output, "folder for the token files");
   command->add_option("--text-key", options->text_key, "key of the text in JSON lines");
-  command->add_option("--threads", options->threads, "threads that encode")->check(CLI::PositiveNumber);
+  command->add_option("--threads", options->threads, "threads that encode")->check(whole_number(1));
   command->add_flag("--jsonl", options->jsonl,
                     "read {\"text\"} lines from standard input, print {\"ids\", \"decoded\"} lines");
   command->callback([=, &invocation] { invocation.action = [options] { return tokenize(*options); }; });

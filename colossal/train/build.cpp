@@ -47,6 +47,12 @@ models::ModelConfig model_config_from(const Json& json) {
 }
 
 at::Device device_of(const RunConfig& config) {
+  if (config.run.device == "cuda" && !at::hasCUDA()) {
+    throw ConfigError(
+        "run.device = \"cuda\", but this build or this machine has no GPU (`colossal doctor` lists the "
+        "backends). "
+        "Allowed here: auto, cpu.");
+  }
   const bool cuda = config.run.device == "cuda" || (config.run.device == "auto" && at::hasCUDA());
   return cuda ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
 }

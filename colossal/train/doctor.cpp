@@ -112,7 +112,10 @@ MachineReport examine_machine(int num_ranks) {
         fmt::format("{} OpenMP runtimes are loaded ({}); there must be one, or threads fight for cores",
                     names.size(), join(names, ", ")));
   }
-  if (threads * num_ranks > cores) {
+  if (num_ranks > cores) {
+    report.warnings.push_back(
+        fmt::format("{} ranks on {} cores wait for one another: start at most {}", num_ranks, cores, cores));
+  } else if (threads * num_ranks > cores) {
     report.warnings.push_back(fmt::format("{} ranks x {} threads on {} cores: set OMP_NUM_THREADS to {}",
                                           num_ranks, threads, cores, std::max(1, cores / num_ranks)));
   }

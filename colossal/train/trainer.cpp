@@ -77,6 +77,15 @@ Trainer::Trainer(RunConfig config, Context context, Resume resume_from)
     : config_(std::move(config)), context_(std::move(context)) {
   std::unique_ptr<checkpoint::FolderLock> lock;
   if (context_.speaks()) lock = std::make_unique<checkpoint::FolderLock>(config_.checkpoint_folder());
+  if (context_.speaks() && resume_from != Resume::newest) {
+    const std::vector<checkpoint::Found> earlier = checkpoint::list(config_.checkpoint_folder());
+    if (!earlier.empty()) {
+      fmt::print(
+          stderr,
+          "{} holds checkpoints up to step {}, which this run will replace: --resume goes on from there\n",
+          config_.checkpoint_folder().string(), earlier.back().step);
+    }
+  }
   data::Datasets datasets = open_datasets(config_, context_);
   std::shared_ptr<models::LanguageModel> model =
       build_model(config_, context_, datasets.tokenizer->vocab_size());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests that cannot be met: told at once, where they stand, before anything has started.
+#include <ATen/Context.h>
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -53,6 +54,44 @@ TEST_CASE("ranks that do not divide the batch") {
                   "Nearest: 3 or 6.\n",
                   file),
       output);
+}
+
+TEST_CASE("a device that is not there, a folder that cannot be, a number that makes no sense") {
+  if (!at::hasCUDA()) {
+    const ScratchFolder scratch;
+    const Finished gpu = run_colossal({"train", write_run_file(scratch / "run"), "--set", "run.device=cuda"});
+    INFO(gpu.output);
+    CHECK(gpu.exit_code == 2);
+    CHECK(
+        count(gpu.output,
+              "run.device = \"cuda\", but this build or this machine has no GPU (`colossal doctor` lists the "
+              "backends). Allowed here: auto, cpu.") == 1);
+  }
+  const ScratchFolder scratch;
+  const std::string file = write_run_file(scratch / "run");
+  const Finished nowhere = run_colossal({"train", file, "--set", "run.output=/proc/run"});
+  INFO(nowhere.output);
+  CHECK(nowhere.exit_code == 2);
+  CHECK(count(nowhere.output,
+              "/proc/run/checkpoints: cannot create this folder: No such file or directory. Set another "
+              "run.output.") == 1);
+  const Finished ranks = run_colossal({"train", file, "-n", "0"});
+  CHECK(ranks.exit_code == 2);
+  CHECK(count(ranks.output,
+              "command line: -n: \"0\" is not allowed. Allowed: whole numbers of at least 1. See `colossal "
+              "--help`.") == 1);
+  const Finished mass = run_colossal({"generate", "x", "--top-p", "1.5"});
+  CHECK(count(mass.output, "--top-p: \"1.5\" is not allowed. Allowed: numbers from 0 to 1.") == 1);
+}
+
+TEST_CASE("a run that starts over says what it will replace") {
+  const ScratchFolder scratch;
+  const std::string file = write_run_file(scratch / "run");
+  CHECK(count(run_colossal({"train", file}).output, "--resume") == 0);
+  const Finished again = run_colossal({"train", file});
+  INFO(again.output);
+  CHECK(count(again.output, "which this run will replace: --resume goes on from there\n") == 1);
+  CHECK(count(run_colossal({"train", file, "--resume"}).output, "will replace") == 0);
 }
 
 TEST_CASE("all problems are told at once") {

@@ -9,7 +9,7 @@ std::unique_ptr<Backend> make_nccl(const Endpoint&) {
   throw ConfigError(
       "comm.backend = \"nccl\" needs a build with CUDA, and this one has none. Configure with "
       "-DCOLOSSAL_CUDA=ON, or use "
-      "\"automatic\", \"local\" or \"gloo\" on the CPU.");
+      "\"auto\", \"local\" or \"gloo\" on the CPU.");
 }
 
 }  // namespace colossal::comm
