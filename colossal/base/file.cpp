@@ -13,8 +13,6 @@
 #include <sstream>
 #include <utility>
 
-#include "colossal/base/error.h"
-
 namespace colossal {
 namespace {
 
@@ -25,13 +23,23 @@ namespace {
 }  // namespace
 
 std::string read_file(const std::filesystem::path& path) {
-  if (std::filesystem::is_directory(path)) throw IoError(fmt::format("{}: is a folder, not a file", path.string()));
+  if (std::filesystem::is_directory(path))
+    throw IoError(fmt::format("{}: is a folder, not a file", path.string()));
   std::ifstream in(path, std::ios::binary);
   if (!in) fail(path, "open");
   std::ostringstream text;
   text << in.rdbuf();
   if (in.bad()) fail(path, "read");
   return std::move(text).str();
+}
+
+void create_folders(const std::filesystem::path& path, std::string_view advice, ExitCode code) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error) return;
+  throw IoError(fmt::format("{}: cannot create this folder: {}{}{}", path.string(), error.message(),
+                            advice.empty() ? "" : ". ", advice),
+                code);
 }
 
 void fsync_path(const std::filesystem::path& path) {
@@ -67,7 +75,7 @@ void write_file_durably(const std::filesystem::path& path, std::string_view cont
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) fail(path, "open");
-  struct stat info{};
+  struct stat info {};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
     ::close(fd);
     throw IoError(fmt::format("{}: not a regular file", path.string()));

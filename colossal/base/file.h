@@ -12,6 +12,8 @@
 #include <string>
 #include <string_view>
 
+#include "colossal/base/error.h"
+
 namespace colossal {
 
 // The whole file as text.
@@ -19,6 +21,10 @@ std::string read_file(const std::filesystem::path& path);
 
 // Writes aside, fsyncs, renames over `path`, fsyncs the folder: after a crash the old or the new content is there, whole.
 void write_file_durably(const std::filesystem::path& path, std::string_view content);
+
+// Makes a folder and those above it; nothing when it is there. `advice` is added to the error.
+void create_folders(const std::filesystem::path& path, std::string_view advice = "",
+                    ExitCode code = ExitCode::data);
 
 // fsync of a file or a folder that was already written.
 void fsync_path(const std::filesystem::path& path);

@@ -122,13 +122,7 @@ void prune(const fs::path& folder, int64_t keep) {
 }
 
 FolderLock::FolderLock(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) {
-    throw IoError(fmt::format("{}: cannot create this folder: {}. Set another run.output.", folder.string(),
-                              error.message()),
-                  ExitCode::config);
-  }
+  create_folders(folder, "Set another run.output.", ExitCode::config);
   const fs::path path = folder / ".lock";
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (fd_ < 0) throw IoError(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));

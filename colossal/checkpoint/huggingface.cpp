@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "colossal/base/error.h"
+#include "colossal/base/file.h"
 #include "colossal/base/text.h"
 #include "colossal/checkpoint/foreign_layout.h"
 #include "colossal/comm/collectives.h"
@@ -98,10 +99,7 @@ class Exporter {
         infos.push_back({.name = name, .dtype = dtype_of(name), .shape = foreign.shape});
       }
     }
-    std::error_code failed;
-    std::filesystem::create_directories(folder_, failed);
-    if (failed)
-      throw IoError(fmt::format("{}: cannot create the folder: {}", folder_.string(), failed.message()));
+    create_folders(folder_);
     writer_ = std::make_unique<SafetensorsSetWriter>(
         folder_, infos, SafetensorsSetOptions{.max_file_bytes = options_.max_file_bytes});
   }

@@ -168,7 +168,7 @@ fs::path save(const SaveRequest& request, const comm::Group& all) {
   together(all, [&] {
     if (!first) return Json{};
     note("create folder");
-    fs::create_directories(request.folder);
+    create_folders(request.folder);
     check_space(request.folder, bytes * all.size());
     fs::remove_all(aside);
     fs::create_directory(aside);

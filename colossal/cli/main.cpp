@@ -14,15 +14,14 @@
 namespace colossal::cli {
 namespace {
 
-const std::vector<std::string> kCommands = {"train",      "generate", "verify", "tokenize",
-                                            "checkpoint", "config",   "report", "doctor"};
-
 // CLI11 only misses a command where the person has mistyped one.
-std::string problem_of(const CLI::ParseError& error, int argc, char** argv) {
+std::string problem_of(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   const std::string first = argc > 1 ? argv[1] : "-";
-  if (first[0] == '-' || std::find(kCommands.begin(), kCommands.end(), first) != kCommands.end())
+  std::vector<std::string> commands;
+  for (const CLI::App* command : app.get_subcommands({})) commands.push_back(command->get_name());
+  if (first[0] == '-' || std::find(commands.begin(), commands.end(), first) != commands.end())
     return fmt::format("{}.", error.what());
-  const auto near = did_you_mean(first, kCommands);
+  const auto near = did_you_mean(first, commands);
   return fmt::format("there is no command \"{}\".{}", first,
                      near ? fmt::format(" Did you mean \"{}\"?", *near) : "");
 }
@@ -37,7 +36,8 @@ int parse(CLI::App& app, int argc, char** argv) {
     fmt::print("colossal {}\n", kVersion);
     return -1;
   } catch (const CLI::ParseError& error) {
-    throw ConfigError(fmt::format("command line: {} See `colossal --help`.", problem_of(error, argc, argv)));
+    throw ConfigError(
+        fmt::format("command line: {} See `colossal --help`.", problem_of(app, error, argc, argv)));
   }
   return 0;
 }

@@ -7,6 +7,7 @@
 #include <set>
 #include <sstream>
 
+#include "colossal/base/file.h"
 #include "tests/cli/program.h"
 
 namespace {
@@ -35,11 +36,6 @@ struct Runs {
 const Runs& runs() {
   static const Runs done;
   return done;
-}
-
-std::string text_of(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return (std::stringstream() << file.rdbuf()).str();
 }
 
 TEST_CASE("trains, evaluates, samples and saves") {
@@ -105,7 +101,7 @@ TEST_CASE("checkpoint list, verify and export") {
   const Finished exported = run_colossal({"checkpoint", "export", run, folder});
   CHECK(exported.exit_code == 0);
   CHECK(exported.output == fmt::format("{}/checkpoints/step-00000008: exported to {}\n", run, folder));
-  CHECK(Json::parse(text_of(fs::path(folder) / "config.json")).at("model_type") == "gpt2");
+  CHECK(Json::parse(colossal::read_file(fs::path(folder) / "config.json")).at("model_type") == "gpt2");
 
   // The run and its export say the same.
   const std::vector<std::string> greedy = {"--prompt", "3 times", "--tokens", "8", "--temperature", "0"};
@@ -129,7 +125,7 @@ TEST_CASE("report: one page that needs nothing else") {
   const Finished report = run_colossal({"report", runs().two, runs().one});
   CHECK(report.exit_code == 0);
   CHECK(report.output == runs().two.string() + "/report.html\n");
-  const std::string page = text_of(runs().two / "report.html");
+  const std::string page = colossal::read_file(runs().two / "report.html");
   CHECK(count(page, "<html") == 1);
   CHECK(count(page, "src=\"") == 0);
   CHECK(count(page, "<link") == 0);

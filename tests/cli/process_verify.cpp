@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "colossal/base/file.h"
 #include "tests/cli/program.h"
 
 namespace {
@@ -15,11 +16,6 @@ using namespace colossal::testing;
 using colossal::Json;
 
 const std::string kModels = std::string(COLOSSAL_ORACLES) + "/models/";
-
-std::string read(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return (std::stringstream() << file.rdbuf()).str();
-}
 
 TEST_CASE("a model under data parallelism") {
   const Finished run = run_colossal({"verify", kModels + "llama3", "-n", "2", "--set", "parallel.data=2"});
@@ -34,7 +30,7 @@ TEST_CASE("a model under data parallelism") {
 
 TEST_CASE("one wrong number in a reference is found") {
   const ScratchFolder scratch;
-  std::string bytes = read(kModels + "gpt2/reference.safetensors");
+  std::string bytes = colossal::read_file(kModels + "gpt2/reference.safetensors");
   uint64_t header = 0;
   std::memcpy(&header, bytes.data(), sizeof(header));
   const Json logits = Json::parse(bytes.substr(8, header)).at("logits");

@@ -28,7 +28,7 @@ bool dump_recorder(const std::filesystem::path& path, const DumpHead& head, cons
   // On its own: nobody can take a thread back from a disk that hangs.
   std::thread([path, text = content.dump(1) + "\n", promise = std::move(promise)]() mutable {
     try {
-      std::filesystem::create_directories(path.parent_path());
+      create_folders(path.parent_path());
       write_file_durably(path, text);
       promise.set_value(true);
     } catch (const std::exception&) {

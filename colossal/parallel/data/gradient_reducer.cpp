@@ -11,7 +11,7 @@ namespace colossal::parallel {
 
 struct GradientReducer::Bucket {
   comm::Group group;
-  at::Tensor flat;  // allocated when the first gradient arrives
+  at::Tensor flat;  // of this step: there when the first gradient has arrived
   at::TensorOptions like;
   int64_t numel = 0;
   std::vector<Slot*> slots;

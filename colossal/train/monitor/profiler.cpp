@@ -139,7 +139,7 @@ void StepProfiler::finish() {
   s.finished = true;
   s.record.operators = std::move(s.log->operators);
   s.record.num_dropped_operators = s.log->num_dropped;
-  std::filesystem::create_directories(s.options.folder);
+  create_folders(s.options.folder);
   write_file_durably(path(), chrome_trace(s.record));
   s.summary = profile_summary(s.record);
   if (s.record.rank == 0) write_file_durably(s.options.folder / "summary.txt", s.summary);

@@ -57,9 +57,7 @@ Json run_environment(int64_t world_size) {
 
 void write_run_folder(const RunConfig& config, const Json& environment) {
   const RunFolder folder{config.run.output};
-  std::error_code error;
-  std::filesystem::create_directories(folder.root, error);
-  if (error) throw IoError(fmt::format("{}: cannot be created: {}.", folder.root.string(), error.message()));
+  create_folders(folder.root);
   write_file_durably(folder.config(), run_config_toml(config));
   write_file_durably(folder.environment(), environment.dump(2) + "\n");
 }
