@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/comm/backends/gloo/wire.h"
 
+#include <signal.h>
+
 #include <array>
+#include <csignal>
 #include <cstring>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
@@ -16,6 +19,12 @@ namespace {
 constexpr std::array kOpNames = {"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast",
                                  "reduce",     "gather",     "scatter",        "transfer",   "barrier"};
 constexpr std::array kReduceNames = {"sum", "avg", "max", "min"};
+
+// Gloo writes to sockets without MSG_NOSIGNAL: that a peer has closed its end must be an error of the call, not the end of this process.
+void ignore_broken_pipes() {
+  struct sigaction now = {};
+  if (::sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) std::signal(SIGPIPE, SIG_IGN);
+}
 
 }  // namespace
 
@@ -47,6 +56,7 @@ struct Wire::Impl {
 };
 
 Wire::Wire(const Endpoint& endpoint) : impl_(std::make_unique<Impl>(endpoint)) {
+  ignore_broken_pipes();
   auto options = c10d::ProcessGroupGloo::Options::create(endpoint.timeout);
   options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(
       endpoint.interface_address.empty() ? "127.0.0.1" : endpoint.interface_address));
