@@ -25,6 +25,7 @@ struct SumOfSquares {
     Doubles even{}, odd{};
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
+      tensor::simd::prefetch(x + i);
       Eight first, second;
       std::memcpy(&first, x + i, sizeof first);
       std::memcpy(&second, x + i + 8, sizeof second);

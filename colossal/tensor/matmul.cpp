@@ -4,15 +4,9 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 
 #include "colossal/base/error.h"
+#include "colossal/tensor/blas.h"
 #include "colossal/tensor/matmul_tuner.h"
 #include "colossal/tensor/shape_text.h"
-
-// MKL's product of bf16 matrices into fp32, inside libtorch_cpu where torch was built with MKL.
-extern "C" __attribute__((weak)) void gemm_bf16bf16f32_(const char* trans_a, const char* trans_b,
-                                                        const int* m, const int* n, const int* k,
-                                                        const float* alpha, const void* a, const int* lda,
-                                                        const void* b, const int* ldb, const float* beta,
-                                                        float* c, const int* ldc);
 
 namespace colossal::tensor {
 namespace {

@@ -91,7 +91,7 @@ TEST_CASE("every text format gives the same documents, packed or not") {
 TEST_CASE("a long text comes in parts that are the text") {
   const ScratchFolder folder;
   std::string text;
-  for (int i = 0; text.size() < (size_t{70} << 20); ++i)
+  for (int64_t i = 0; text.size() < (size_t{70} << 20); ++i)
     text += fmt::format("line {}\n\n  indented {}\n", i, i * i);
   write(folder / "long.txt", text);
   std::string joined;

@@ -135,8 +135,7 @@ TEST_CASE("learned positions add their rows, sum their gradient over the batch, 
       ShapeError);
 }
 
-TEST_CASE(
-    "a table that is the output layer, too, gets the gradients of both") {
+TEST_CASE("a table that is the output layer, too, gets the gradients of both") {
   auto make = make_factory(std::make_shared<StepState>());
   const auto embedding = make.embedding({.num_embeddings = 11, .size = 8});
   const auto head = make.head({.hidden = 8, .vocab_size = 11, .tied_embedding = embedding});
@@ -150,6 +149,44 @@ TEST_CASE(
     at::cross_entropy_loss(scores, ids.view({6})).backward();
   }
   CHECK(worst(table.grad(), dense.grad()) < 1e-14);
+}
+
+TEST_CASE("a tied table whose head is not asked, asked twice, or of which two graphs are in flight") {
+  auto make = make_factory(std::make_shared<StepState>());
+  const auto embedding = make.embedding({.num_embeddings = 11, .size = 8});
+  const auto head = make.head({.hidden = 8, .vocab_size = 11, .tied_embedding = embedding});
+  initialize(parameters(*embedding, make.mesh()), 1, 0);
+  at::Tensor table = embedding->named_parameters()["weight"];
+  const at::Tensor ids = at::tensor({1, 2, 2, 4, 10, 1}, at::kLong).view({2, 3}), others = ids.flip(0);
+  const auto gradient_of = [&](const std::function<void()>& backward) {
+    table.mutable_grad() = at::Tensor();
+    backward();
+    return table.grad().clone();
+  };
+  const at::Tensor of_ids = gradient_of([&] { head->loss(embedding->forward(ids), ids, 6).backward(); });
+  const at::Tensor of_others =
+      gradient_of([&] { head->loss(embedding->forward(others), ids, 6).backward(); });
+  CHECK(worst(gradient_of([&] { embedding->forward(ids).sum().backward(); }).sum(), at::scalar_tensor(48.0)) <
+        1e-14);
+  CHECK(worst(gradient_of([&] {
+                const at::Tensor loss = head->loss(embedding->forward(ids), ids, 6);
+                loss.backward({}, /*retain_graph=*/true);
+                loss.backward();
+              }),
+              2 * of_ids) < 1e-14);
+  CHECK(worst(gradient_of([&] {
+                const at::Tensor first = head->loss(embedding->forward(ids), ids, 6);
+                head->loss(embedding->forward(others), ids, 6).backward();
+                first.backward();
+              }),
+              of_ids + of_others) < 1e-14);
+  CHECK(worst(gradient_of([&] {
+                const at::Tensor x = embedding->forward(ids);
+                (head->loss(x, ids, 6) + head->logits(x).sum() * 0.5).backward();
+              }),
+              gradient_of([&] { head->loss(embedding->forward(ids), ids, 6).backward(); }) + gradient_of([&] {
+                (head->logits(embedding->forward(ids)).sum() * 0.5).backward();
+              })) < 1e-14);
 }
 
 TEST_CASE("bf16 compute keeps fp32 master weights and gives fp32 gradients") {

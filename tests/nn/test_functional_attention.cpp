@@ -49,6 +49,18 @@ TEST_CASE("attention equals its definition: causal or not, grouped heads, odd le
   }
 }
 
+TEST_CASE("attention over several tiles equals its definition") {
+  for (const bool causal : {false, true}) {
+    CAPTURE(causal);
+    check(projections(1, 300, 300, 4, 2, 8, at::kDouble), {.causal = causal}, 1e-10);
+    check(projections(1, 513, 513, 1, 1, 3, at::kDouble), {.causal = causal}, 1e-10);
+  }
+  check(projections(1, 140, 600, 2, 1, 4, at::kDouble), {.causal = true}, 1e-10);
+  const at::Tensor mask = at::ones({2, 400}, at::kBool);
+  mask[1].narrow(0, 200, 130).fill_(false);
+  check(projections(2, 400, 400, 2, 2, 4, at::kDouble), {.causal = true, .key_mask = mask}, 1e-10);
+}
+
 TEST_CASE("with a cache the queries are the last positions") {
   for (const auto& [dtype, tolerance] : kPrecisions) {
     check(projections(2, 1, 9, 4, 2, 8, dtype), {.causal = true}, tolerance);

@@ -142,6 +142,35 @@ TEST_CASE("gradients are views of flat buckets in reverse registration order, an
   });
 }
 
+TEST_CASE(
+    "large gradients travel alone and where they are; buckets leave in the order in which backward completes "
+    "them") {
+  comm::run_ranks(2, [](std::shared_ptr<comm::World> world) {
+    const comm::Mesh mesh(world, comm::MeshShape({{"data", 2}}));
+    std::vector<nn::Parameter> parameters;
+    for (const auto& [name, size] : {std::pair{"first", 3}, {"large", 64}, {"last", 5}}) {
+      parameters.push_back({name,
+                            at::full({size}, 1.0 + mesh.rank(), at::kDouble).requires_grad_(),
+                            {.layout = Layout::replicated({size}, mesh.shape())}});
+    }
+    GradientReducer reducer(parameters, mesh, {.alone_bytes = 64 * 8});
+    require(reducer.num_buckets() == 2, "large, and the others together");
+    const void* formed = nullptr;
+    parameters[1].tensor.register_hook([&](const at::Tensor& gradient) { formed = gradient.data_ptr(); });
+    reducer.begin_step();
+    reducer.begin_backward(GradientReducer::Pass::reduce);
+    at::Tensor sum = at::zeros({}, at::kDouble);
+    for (const nn::Parameter& p : parameters) sum = sum + p.tensor.square().sum();
+    const int64_t before = world->recorder().total().calls;
+    sum.backward();
+    require(world->recorder().total().calls == before + 2, "both have left");
+    reducer.finish();
+    require(parameters[1].tensor.grad().data_ptr() == formed, "not copied");
+    for (const nn::Parameter& p : parameters)
+      require(at::equal(p.tensor.grad(), at::full_like(p.tensor, 6)), "2 (1 + 2)");
+  });
+}
+
 TEST_CASE("ranks that use different parameters agree on every sum") {
   comm::run_ranks(2, [](std::shared_ptr<comm::World> world) {
     const comm::Mesh mesh(world, comm::MeshShape({{"data", 2}}));

@@ -2,7 +2,6 @@
 #include "colossal/nn/dense/embedding.h"
 
 #include "colossal/base/error.h"
-#include "colossal/nn/functional/embedding.h"
 
 namespace colossal::nn {
 namespace {
@@ -38,7 +37,15 @@ DenseEmbedding::DenseEmbedding(DenseContextPtr context, const EmbeddingOptions& 
 }
 
 at::Tensor DenseEmbedding::forward(const at::Tensor& ids) {
-  return functional::embedding(ids, weight_, context_->compute);
+  return functional::embedding(ids, weight_, context_->compute, deferred_);
+}
+
+const functional::DeferredRowsPtr& DenseEmbedding::share_gradient() {
+  if (!deferred_ && weight_.requires_grad()) {
+    deferred_ = c10::make_intrusive<functional::DeferredRows>();
+    deferred_->attach(weight_);
+  }
+  return deferred_;
 }
 
 DensePositions::DensePositions(DenseContextPtr context, const EmbeddingOptions& options) {

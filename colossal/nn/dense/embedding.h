@@ -6,6 +6,7 @@
 // Thread safety: one rank, one thread.
 #pragma once
 #include "colossal/nn/dense/context.h"
+#include "colossal/nn/functional/embedding.h"
 #include "colossal/nn/layer_factory.h"
 
 namespace colossal::nn {
@@ -14,10 +15,13 @@ class DenseEmbedding final : public UnaryLayer {
  public:
   DenseEmbedding(DenseContextPtr context, const EmbeddingOptions& options);
   at::Tensor forward(const at::Tensor& ids) override;
+  // For a head that uses the same weight: it must announce its dense gradient (DeferredRows::expect_dense_from).
+  const functional::DeferredRowsPtr& share_gradient();
 
  private:
   DenseContextPtr context_;
   at::Tensor weight_;
+  functional::DeferredRowsPtr deferred_;  // null unless shared
 };
 
 class DensePositions final : public PositionLayer {

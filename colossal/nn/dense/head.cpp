@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/nn/dense/head.h"
 
+#include "colossal/nn/dense/embedding.h"
 #include "colossal/nn/functional/cross_entropy.h"
 #include "colossal/nn/functional/linear.h"
 
@@ -11,15 +12,24 @@ DenseHead::DenseHead(DenseContextPtr context, const HeadOptions& options) {
   const ParameterSpec spec = context->replicated(shape, Init::normal(options.init_std), true);
   if (options.tied_embedding) {
     weight_ = tie_parameter("weight", options.tied_embedding->named_parameters()["weight"], spec);
+    if (auto* embedding = dynamic_cast<DenseEmbedding*>(options.tied_embedding.get()))
+      deferred_ = embedding->share_gradient();
   } else {
     weight_ = add_parameter("weight", shape, spec, context->parameter_options());
   }
 }
 
-at::Tensor DenseHead::logits(const at::Tensor& x) { return functional::linear(x, weight_, at::Tensor()); }
+const at::Tensor& DenseHead::announced(const at::Tensor& output) const {
+  if (deferred_) deferred_->expect_dense_from(output);
+  return output;
+}
+
+at::Tensor DenseHead::logits(const at::Tensor& x) {
+  return announced(functional::linear(x, weight_, at::Tensor()));
+}
 
 at::Tensor DenseHead::loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) {
-  return functional::fused_linear_cross_entropy(x, weight_, labels, num_targets);
+  return announced(functional::fused_linear_cross_entropy(x, weight_, labels, num_targets));
 }
 
 at::Tensor DenseHead::log_probs(const at::Tensor& x, const at::Tensor& labels) {

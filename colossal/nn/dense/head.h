@@ -6,6 +6,7 @@
 // Thread safety: one rank, one thread.
 #pragma once
 #include "colossal/nn/dense/context.h"
+#include "colossal/nn/functional/embedding.h"
 #include "colossal/nn/layer_factory.h"
 
 namespace colossal::nn {
@@ -18,7 +19,10 @@ class DenseHead final : public HeadLayer {
   at::Tensor log_probs(const at::Tensor& x, const at::Tensor& labels) override;
 
  private:
+  const at::Tensor& announced(const at::Tensor& output) const;
+
   at::Tensor weight_;
+  functional::DeferredRowsPtr deferred_;  // of the embedding that shares the weight; null: none does
 };
 
 }  // namespace colossal::nn

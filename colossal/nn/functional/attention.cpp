@@ -2,11 +2,11 @@
 #include "colossal/nn/functional/attention.h"
 
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
-#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
 #include <ATen/record_function.h>
 
 #include "colossal/base/error.h"
 #include "colossal/nn/functional/aten.h"
+#include "colossal/nn/functional/attention_backward.h"
 #include "colossal/nn/functional/kernel.h"
 #include "colossal/nn/functional/optional.h"
 
@@ -25,14 +25,6 @@ at::Tensor by_head(const at::Tensor& x, int64_t heads) {
       .reshape({t.size(0), heads, t.size(2), t.size(3)});
 }
 
-// The sum over each group of query heads: [batch, heads, keys, d] -> [batch, keys, kv_heads, d].
-at::Tensor by_token(const at::Tensor& x, int64_t kv_heads) {
-  const int64_t group = x.size(1) / kv_heads;
-  const at::Tensor summed =
-      group == 1 ? x : x.view({x.size(0), kv_heads, group, x.size(2), x.size(3)}).sum(2);
-  return summed.transpose(1, 2);
-}
-
 // Saves the projections as they came (key heads not repeated), the output and one number per query and head.
 struct Flash : ag::Function<Flash> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
@@ -49,14 +41,15 @@ struct Flash : ag::Function<Flash> {
 
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
     const auto saved = ctx->get_saved_variables();
-    const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3], &lse = saved[4],
-                     &mask = saved[5];
-    auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-        grads[0].contiguous().transpose(1, 2), q.transpose(1, 2), by_head(k, q.size(2)),
-        by_head(v, q.size(2)), out, lse, 0.0, ctx->saved_data["causal"].toBool(), given(mask),
-        ctx->saved_data["scale"].toDouble());
-    return {dq.transpose(1, 2), by_token(dk, k.size(2)), by_token(dv, v.size(2)), at::Tensor(), at::Tensor(),
-            at::Tensor()};
+    auto [dq, dk, dv] = attention_backward(grads[0], {.q = saved[0],
+                                                      .k = saved[1],
+                                                      .v = saved[2],
+                                                      .out = saved[3].transpose(1, 2),
+                                                      .lse = saved[4],
+                                                      .mask = saved[5],
+                                                      .causal = ctx->saved_data["causal"].toBool(),
+                                                      .scale = ctx->saved_data["scale"].toDouble()});
+    return {dq, dk, dv, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 

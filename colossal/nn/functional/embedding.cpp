@@ -50,9 +50,28 @@ void check_ids(const at::Tensor& ids, int64_t rows) {
   }
 }
 
+// dtable[id] += dy. Each task owns a range of rows of the table and adds what belongs there in the order of the ids.
+void add_rows(const at::Tensor& ids, const at::Tensor& dy, const at::Tensor& dtable, bool zero_first) {
+  const int64_t h = dy.size(-1), *id = ids.const_data_ptr<int64_t>();
+  with_type(dy.scalar_type(), [&](auto from) {
+    with_type(dtable.scalar_type(), [&](auto to) {
+      using From = decltype(from);
+      using To = decltype(to);
+      const From* source = dy.const_data_ptr<From>();
+      To* target = dtable.mutable_data_ptr<To>();
+      at::parallel_for(0, dtable.size(0), row_grain(h), [&](int64_t begin, int64_t end) {
+        if (zero_first) std::fill(target + begin * h, target + end * h, To{});
+        for (int64_t i = 0; i < ids.numel(); ++i) {
+          if (id[i] >= begin && id[i] < end) simd::run<AddRow>(source + i * h, target + id[i] * h, h);
+        }
+      });
+    });
+  });
+}
+
 struct Embedding : ag::Function<Embedding> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& ids, const at::Tensor& table_in,
-                            int64_t dtype) {
+                            int64_t dtype, const DeferredRowsPtr& deferred) {
     RECORD_FUNCTION("colossal::embedding", {});
     const at::Tensor table = table_in.contiguous();
     std::vector<int64_t> shape = ids.sizes().vec();
@@ -71,44 +90,66 @@ struct Embedding : ag::Function<Embedding> {
       });
     });
     ctx->save_for_backward({ids});
+    if (deferred) ctx->saved_data["deferred"] = at::IValue::make_capsule(deferred);
     ctx->saved_data["rows"] = table.size(0);
     ctx->saved_data["type"] = static_cast<int64_t>(table.scalar_type());
     return out;
   }
 
-  // Each task owns a range of rows of the table and adds what belongs there in the order of the ids.
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
     const at::Tensor ids = ctx->get_saved_variables()[0], dy = grads[0].contiguous();
+    const auto deferred = ctx->saved_data.find("deferred");
+    if (deferred != ctx->saved_data.end() &&
+        static_cast<DeferredRows&>(*deferred->second.toCapsule()).take(ids, dy)) {
+      return {at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    }
     const auto type = static_cast<at::ScalarType>(ctx->saved_data["type"].toInt());
-    const int64_t rows = ctx->saved_data["rows"].toInt(), h = dy.size(-1),
-                  *id = ids.const_data_ptr<int64_t>();
-    const at::Tensor dtable = at::empty({rows, h}, dy.options().dtype(wide_type(type)));
-    with_type(dy.scalar_type(), [&](auto from) {
-      with_type(dtable.scalar_type(), [&](auto to) {
-        using From = decltype(from);
-        using To = decltype(to);
-        const From* source = dy.const_data_ptr<From>();
-        To* target = dtable.mutable_data_ptr<To>();
-        at::parallel_for(0, rows, row_grain(h), [&](int64_t begin, int64_t end) {
-          std::fill(target + begin * h, target + end * h, To{});
-          for (int64_t i = 0; i < ids.numel(); ++i) {
-            if (id[i] >= begin && id[i] < end) simd::run<AddRow>(source + i * h, target + id[i] * h, h);
-          }
-        });
-      });
-    });
-    return {at::Tensor(), dtable.to(type), at::Tensor()};
+    const at::Tensor dtable =
+        at::empty({ctx->saved_data["rows"].toInt(), dy.size(-1)}, dy.options().dtype(wide_type(type)));
+    add_rows(ids, dy, dtable, true);
+    return {at::Tensor(), dtable.to(type), at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, std::optional<at::ScalarType> dtype) {
+void DeferredRows::attach(const at::Tensor& table) {
+  table.register_hook(
+      [self = DeferredRowsPtr::reclaim_copy(this)](const at::Tensor& dense) { return self->add_to(dense); });
+}
+
+void DeferredRows::expect_dense_from(const at::Tensor& output) {
+  if (!output.requires_grad() || output.is_leaf()) return;
+  output.register_hook(
+      [self = DeferredRowsPtr::reclaim_copy(this)](const at::Tensor&) { self->expected_ = true; });
+}
+
+bool DeferredRows::take(const at::Tensor& ids, const at::Tensor& dy) {
+  if (expected_) rows_.emplace_back(ids, dy);
+  return expected_;
+}
+
+// The leaf's gradient is complete: all that reads the table has run.
+at::Tensor DeferredRows::add_to(const at::Tensor& dense) {
+  expected_ = false;
+  const auto rows = std::exchange(rows_, {});
+  if (rows.empty()) return dense;
+  if (!dense.defined())
+    throw InternalError("embedding: rows were deferred to a dense gradient that never came");
+  // The engine's reference and the hook's own: anybody else's (a graph that is kept) must not see the sum.
+  const bool ours = dense.use_count() <= 2 && dense.storage().use_count() == 1 && dense.is_contiguous();
+  const at::Tensor sum = ours ? dense : dense.clone(at::MemoryFormat::Contiguous);
+  for (const auto& [ids, dy] : rows) add_rows(ids, dy, sum, false);
+  return sum;
+}
+
+at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, std::optional<at::ScalarType> dtype,
+                     const DeferredRowsPtr& deferred) {
   const at::ScalarType type = dtype.value_or(table.scalar_type());
   if (!has_kernel(table) || !has_kernel(type) || !ids.is_cpu()) return aten::embedding(ids, table, type);
   const at::Tensor dense = ids.contiguous();
   check_ids(dense, table.size(0));
-  return Embedding::apply(dense, table, static_cast<int64_t>(type));
+  return Embedding::apply(dense, table, static_cast<int64_t>(type), deferred);
 }
 
 }  // namespace colossal::nn::functional

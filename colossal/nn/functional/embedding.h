@@ -8,13 +8,35 @@
 // pure function.
 #pragma once
 #include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
 
 #include <optional>
+#include <utility>
+#include <vector>
 
 namespace colossal::nn::functional {
 
+// For a table that also gets a dense gradient in the same backward (that of a tied head): rows wait here and are added to the dense
+// gradient when it arrives, instead of a second table of zeros. One backward at a time.
+class DeferredRows final : public torch::CustomClassHolder {
+ public:
+  // Once, with the leaf that `embedding` reads.
+  void attach(const at::Tensor& table);
+  // `output` was computed from the table with a dense gradient: its backward, which comes before that of the embedding, announces it.
+  void expect_dense_from(const at::Tensor& output);
+  // False: nothing dense is coming, the caller must form the whole gradient. dy: [.., h].
+  bool take(const at::Tensor& ids, const at::Tensor& dy);
+
+ private:
+  at::Tensor add_to(const at::Tensor& dense);
+
+  bool expected_ = false;
+  std::vector<std::pair<at::Tensor, at::Tensor>> rows_;  // ids, dy
+};
+using DeferredRowsPtr = c10::intrusive_ptr<DeferredRows>;
+
 // ids outside [0, table.size(0)) are a ShapeError. dtype: of the result; default: of the table.
-at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table,
-                     std::optional<at::ScalarType> dtype = {});
+at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, std::optional<at::ScalarType> dtype = {},
+                     const DeferredRowsPtr& deferred = {});
 
 }  // namespace colossal::nn::functional

@@ -15,7 +15,8 @@ struct GradientReducer::Bucket {
   at::TensorOptions like;
   int64_t numel = 0;
   std::vector<Slot*> slots;
-  size_t num_ready = 0;  // gradients that are complete in this step
+  size_t completed_by = 0;  // position of the last of them
+  size_t num_ready = 0;     // gradients that are complete in this step
 };
 
 struct GradientReducer::Slot {
@@ -63,35 +64,38 @@ GradientReducer::GradientReducer(const std::vector<nn::Parameter>& parameters, c
     Bucket* bucket;
   };
   std::vector<Open> open;  // the bucket being filled, per set of axes and dtype
+  const auto new_bucket = [&](const at::Tensor& parameter, const comm::Axes& axes) {
+    buckets_.push_back(std::make_unique<Bucket>());
+    buckets_.back()->group = mesh.group(axes);
+    buckets_.back()->like = parameter.options().requires_grad(false);
+    return buckets_.back().get();
+  };
+  const auto bucket_for = [&](const at::Tensor& parameter, const comm::Axes& axes) {
+    const auto bytes = static_cast<int64_t>(parameter.nbytes());
+    if (bytes >= std::min(options.alone_bytes, options.bucket_bytes)) return new_bucket(parameter, axes);
+    const at::ScalarType dtype = parameter.scalar_type();
+    auto found = std::find_if(open.begin(), open.end(),
+                              [&](const Open& o) { return o.axes == axes && o.dtype == dtype; });
+    if (found == open.end()) found = open.insert(open.end(), {axes, dtype, new_bucket(parameter, axes)});
+    if (found->bucket->numel * parameter.element_size() + bytes > options.bucket_bytes)
+      found->bucket = new_bucket(parameter, axes);
+    return found->bucket;
+  };
   for (auto it = parameters.rbegin(); it != parameters.rend(); ++it) {
     auto slot = std::make_unique<Slot>();
     slot->parameter = it->tensor;
-    const comm::Axes axes = axes_to_sum(it->spec, mesh);
-    if (!axes.empty()) {
-      const at::ScalarType dtype = it->tensor.scalar_type();
-      const auto bytes = static_cast<int64_t>(it->tensor.nbytes());
-      auto found = std::find_if(open.begin(), open.end(),
-                                [&](const Open& o) { return o.axes == axes && o.dtype == dtype; });
-      const bool full = found != open.end() &&
-                        found->bucket->numel * it->tensor.element_size() + bytes > options.bucket_bytes;
-      if (found == open.end() || full) {
-        buckets_.push_back(std::make_unique<Bucket>());
-        buckets_.back()->group = mesh.group(axes);
-        buckets_.back()->like = it->tensor.options().requires_grad(false);
-        if (full) {
-          found->bucket = buckets_.back().get();
-        } else {
-          found = open.insert(open.end(), {axes, dtype, buckets_.back().get()});
-        }
-      }
-      slot->bucket = found->bucket;
+    if (const comm::Axes axes = axes_to_sum(it->spec, mesh); !axes.empty()) {
+      slot->bucket = bucket_for(it->tensor, axes);
       slot->offset = slot->bucket->numel;
       slot->bucket->numel += it->tensor.numel();
       slot->bucket->slots.push_back(slot.get());
+      slot->bucket->completed_by = slots_.size();
     }
     torch::autograd::impl::set_post_acc_grad_hooks(slot->parameter, std::make_unique<Hook>(*this, *slot));
     slots_.push_back(std::move(slot));
   }
+  std::sort(buckets_.begin(), buckets_.end(),
+            [](const auto& a, const auto& b) { return a->completed_by < b->completed_by; });
 }
 
 GradientReducer::~GradientReducer() {

@@ -8,7 +8,8 @@
 //
 // The axes of each sum are "data" and the parameter's own ParameterSpec::sum_axes. A bucket is one flat buffer; after its first
 // gradient arrived, parameter.grad() is a view of it, so later micro-batches accumulate in place and the optimizer reads it
-// directly. Buckets are reduced in one fixed order (reverse registration) on all ranks, whatever order gradients arrive in.
+// directly. Buckets are reduced in one fixed order on all ranks, whatever order gradients arrive in: that in which backward completes
+// them when it meets parameters in reverse registration.
 // Thread safety: one rank; hooks may run on the autograd thread of a device, the calls above on the rank's own thread.
 #pragma once
 #include <ATen/core/Tensor.h>
@@ -24,6 +25,8 @@ namespace colossal::parallel {
 
 struct GradientReducerOptions {
   int64_t bucket_bytes = 25 << 20;
+  int64_t alone_bytes =
+      1 << 20;  // a gradient of this size is a bucket of its own, and needs no copy into one
   enum class When { during_backward, after_backward } when = When::during_backward;
 };
 

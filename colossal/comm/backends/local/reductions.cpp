@@ -102,7 +102,7 @@ void Collectives::reduce_scatter(Lane lane, const at::Tensor& out, const at::Ten
 void Collectives::reduce_small(Lane lane, const Lockstep::Call& call, const Reduction& how, void* x,
                                bool wanted) {
   const int64_t bytes = call.count * how.item_bytes;
-  std::memcpy(lockstep_.outbox(), x, bytes);
+  if (bytes > 0) std::memcpy(lockstep_.outbox(), x, bytes);
   lockstep_.open(lane, call);
   if (!wanted) {
     return;
