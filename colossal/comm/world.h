@@ -50,7 +50,7 @@ struct WorldOptions {
       BackendKind::automatic;  // local when all members of a group share this host, else gloo / nccl
   std::chrono::milliseconds timeout{600'000};  // comm.timeout_seconds: of every collective
   std::chrono::milliseconds connect_timeout{
-      9'000};  // comm.connect_timeout_seconds: until all ranks have found each other
+      8'000};  // comm.connect_timeout_seconds: until all ranks have found each other
   at::Device device = at::kCPU;
   // Where every rank writes its flight recorder when the watchdog finds the run lost (watchdog/dump.h); empty: nowhere.
   std::filesystem::path recorder_folder = "flight-recorder";

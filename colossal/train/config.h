@@ -145,7 +145,7 @@ struct CheckpointSection {
 struct CommSection {
   std::string backend = "auto";
   double timeout_seconds = 300.0;
-  double connect_timeout_seconds = 9.0;  // a start that cannot succeed is told within ten seconds, all in all
+  double connect_timeout_seconds = 8.0;  // a start that cannot succeed is told within ten seconds, all in all
 };
 
 struct RunConfig {

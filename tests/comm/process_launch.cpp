@@ -134,10 +134,10 @@ TEST_CASE(
                                                         {.environment = by_hand(1, 2, nobody)}});
   check_refused(
       runs[0],
-      "rendezvous: rank 1 of 2 did not come within 9 s. Is the world size right on every host? Slow "
+      "rendezvous: rank 1 of 2 did not come within 8 s. Is the world size right on every host? Slow "
       "starts: raise comm.connect_timeout_seconds.");
   check_refused(runs[1],
-                cannot_connect("127.0.0.1", nobody, 9, "nothing listens there (connection refused)"));
+                cannot_connect("127.0.0.1", nobody, 8, "nothing listens there (connection refused)"));
 }
 
 TEST_CASE("two processes with the same rank") {

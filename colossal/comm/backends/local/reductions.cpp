@@ -86,7 +86,7 @@ void Collectives::reduce_scatter(Lane lane, const at::Tensor& out, const at::Ten
   for (int64_t at = 0; at == 0 || at < piece; at += step) {
     const int64_t bytes = std::min(step, piece - at);
     for (int j = 0; j < n_; ++j) {
-      if (j != me_) {
+      if (j != me_ && bytes > 0) {
         std::memcpy(lockstep_.outbox() + j * step, from + j * piece + at, bytes);
       }
     }
