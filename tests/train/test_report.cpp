@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -132,6 +133,57 @@ TEST_CASE("long runs are thinned, their last step and evaluations kept") {
   CHECK(data["name"] == folder.path().filename().string());
 }
 
+TEST_CASE("the summary has exact numbers and says what they are of") {
+  const ScratchFolder folder;
+  std::ofstream file(folder / "metrics.jsonl");
+  for (int step = 1; step <= 30; ++step) {
+    file << fmt::format(
+        "{{\"step\":{},\"loss\":{},\"tokens_per_second\":{},\"step_seconds\":0.5,\"peak_memory_bytes\":{},"
+        "\"time\":{}{}}}\n",
+        step, step == 29 ? "null" : std::to_string(step), 100 * step, step == 7 ? 900 : 800,
+        1000 + 0.5 * step,
+        step == 10   ? ",\"validation_loss\":1.25"
+        : step == 20 ? ",\"validation_loss\":1.5"
+        : step == 25 ? ",\"validation_loss\":null"
+                     : "");
+  }
+  file.close();
+  const Json data = report_data(folder.path());
+  CHECK(data["summary"] == Json::parse(R"({"steps": 30, "loss": 29.0, "loss_steps": [28, 30], "not_finite": 1,
+    "validation_loss": 1.5, "validation_step": 20, "best_loss": 1.25, "best_step": 10,
+    "tokens_per_second": 1600.0, "step_seconds": 0.5, "seconds": 15.0, "peak_memory_bytes": 900})"));
+  CHECK(data["columns"]["loss"][27] == 28.0);
+  CHECK(data["columns"]["loss"][28].is_null());
+  CHECK(data["columns"]["time"][0] == 0.5);
+  CHECK(data["columns"]["time"][29] == 15.0);
+  CHECK(data["validation"] == Json::parse("[[10, 5.0, 1.25], [20, 10.0, 1.5], [25, 12.5, null]]"));
+}
+
+TEST_CASE("a run of no step, of one, and one without a finite loss") {
+  const ScratchFolder folder;
+  const auto page_of = [&](const std::string& metrics) {
+    std::ofstream(folder / "metrics.jsonl") << metrics;
+    const std::string page = read_file(write_report({folder.path()}));
+    for (const char* word : {"nan", "NaN", "inf,", "Infinity]"}) {
+      CAPTURE(word);
+      CHECK(page.find(word) == std::string::npos);
+    }
+    return report_data(folder.path())["summary"];
+  };
+  CHECK(page_of("") == Json::parse(R"({"steps": 0, "loss": null, "not_finite": 0, "validation_loss": null,
+    "best_loss": null, "tokens_per_second": null, "step_seconds": null, "seconds": null, "peak_memory_bytes": 0})"));
+  const Json one = page_of("{\"step\":1,\"loss\":5.5,\"step_seconds\":0.25,\"time\":1000}\n");
+  CHECK(one["loss"] == 5.5);
+  CHECK(one["loss_steps"] == Json::parse("[1, 1]"));
+  CHECK(one["seconds"] == 0.25);
+  CHECK(one["tokens_per_second"].is_null());
+  const Json none = page_of("{\"step\":1,\"loss\":null}\n{\"step\":2,\"loss\":null}\n");
+  CHECK(none["loss"].is_null());
+  CHECK(!none.contains("loss_steps"));
+  CHECK(none["not_finite"] == 2);
+  CHECK(none["seconds"].is_null());
+}
+
 TEST_CASE("a folder without a run is named") {
   CHECK_THROWS_WITH_AS(
       report_data("/tmp/no-run-here"),
@@ -141,7 +193,7 @@ TEST_CASE("a folder without a run is named") {
                        ConfigError);
 }
 
-// For looking at the page in a browser: COLOSSAL_REPORT_DEMO=/tmp/demo build/tests/test_train -tc='demo*'
+// For looking at the page in a browser, by eye or with tools/check_report.py: COLOSSAL_REPORT_DEMO=/tmp/demo build/tests/test_train -tc='demo*'
 TEST_CASE("demo report" * doctest::skip(std::getenv("COLOSSAL_REPORT_DEMO") == nullptr)) {
   const std::filesystem::path folder = std::getenv("COLOSSAL_REPORT_DEMO");
   make_run(folder / "gpt2-1-rank", 600, 1, 1);

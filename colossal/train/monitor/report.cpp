@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "colossal/base/config/toml.h"
 #include "colossal/base/error.h"
@@ -56,6 +58,11 @@ int64_t integer(const Json& config, const char* key) {
   return found == config.end() ? 0 : std::strtoll(found->get<std::string>().c_str(), nullptr, 10);
 }
 
+// Seconds since 1970 at which the first step began.
+double start_of(const std::vector<StepMetrics>& all) {
+  return all.empty() ? 0 : all.front().time - all.front().step_seconds;
+}
+
 Json columns_of(const std::vector<StepMetrics>& all) {
   Json columns = Json::object();
   for (const char* name :
@@ -65,7 +72,7 @@ Json columns_of(const std::vector<StepMetrics>& all) {
   }
   Json validation = Json::array();
   const size_t stride = (all.size() + kMaxPoints - 1) / kMaxPoints;
-  const double start = all.empty() ? 0 : all.front().time - all.front().step_seconds;
+  const double start = start_of(all);
   for (size_t i = 0; i < all.size(); ++i) {
     const StepMetrics& m = all[i];
     const Json time = shown(std::round((m.time - start) * 100) / 100);
@@ -83,6 +90,53 @@ Json columns_of(const std::vector<StepMetrics>& all) {
     columns["peak_memory_bytes"].push_back(m.peak_memory_bytes);
   }
   return {{"columns", columns}, {"validation", validation}, {"stride", stride}};
+}
+
+// The upper median of the finite values; null where there is none.
+Json median(const std::vector<StepMetrics>& all, double StepMetrics::*what) {
+  std::vector<double> known;
+  for (const StepMetrics& m : all) {
+    if (std::isfinite(m.*what)) known.push_back(m.*what);
+  }
+  if (known.empty()) return nullptr;
+  const auto middle = known.begin() + static_cast<std::ptrdiff_t>(known.size() / 2);
+  std::nth_element(known.begin(), middle, known.end());
+  return shown(*middle);
+}
+
+// The training loss is a mean over the last tenth of the steps, at most 20 of them: one step says little.
+Json summary_of(const std::vector<StepMetrics>& all) {
+  Json summary = {{"steps", all.empty() ? 0 : all.back().step},
+                  {"loss", nullptr},
+                  {"validation_loss", nullptr},
+                  {"best_loss", nullptr},
+                  {"tokens_per_second", median(all, &StepMetrics::tokens_per_second)},
+                  {"step_seconds", median(all, &StepMetrics::step_seconds)},
+                  {"seconds", all.empty() ? Json() : shown(all.back().time - start_of(all))}};
+  std::vector<const StepMetrics*> finite;
+  int64_t peak = 0;
+  double best = std::numeric_limits<double>::infinity();
+  for (const StepMetrics& m : all) {
+    peak = std::max(peak, m.peak_memory_bytes);
+    if (std::isfinite(m.loss)) finite.push_back(&m);
+    const double validation = m.validation_loss.value_or(NAN);
+    if (!std::isfinite(validation)) continue;
+    summary["validation_loss"] = shown(validation);
+    summary["validation_step"] = m.step;
+    if (validation >= best) continue;
+    best = validation;
+    summary["best_loss"] = shown(best);
+    summary["best_step"] = m.step;
+  }
+  summary["peak_memory_bytes"] = peak;
+  summary["not_finite"] = all.size() - finite.size();
+  if (finite.empty()) return summary;
+  const size_t window = std::clamp<size_t>(finite.size() / 10, 1, 20);
+  double sum = 0;
+  for (size_t i = finite.size() - window; i < finite.size(); ++i) sum += finite[i]->loss;
+  summary["loss"] = shown(sum / static_cast<double>(window));
+  summary["loss_steps"] = {finite[finite.size() - window]->step, finite.back()->step};
+  return summary;
 }
 
 // JSON inside a <script> element: nothing in it may end the element or open a comment.
@@ -106,7 +160,9 @@ Json report_data(const std::filesystem::path& run) {
     throw IoError(fmt::format("{}: no metrics.jsonl there. Name the folder that a run wrote, its run.output.",
                               run.string()));
   }
-  Json data = columns_of(read_metrics(folder.metrics()));
+  const std::vector<StepMetrics> all = read_metrics(folder.metrics());
+  Json data = columns_of(all);
+  data["summary"] = summary_of(all);
   const Json config = read_config(folder.config());
   const auto name = config.find("run.name");
   const auto last = run.lexically_normal().filename().empty()

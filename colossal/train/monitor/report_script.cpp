@@ -7,101 +7,98 @@ std::string_view report_script() {
   return R"js(
 const runs = JSON.parse(document.getElementById('data').textContent);
 const byId = id => document.getElementById(id);
-const state = {axis: 'step', smooth: 0.6, log: false, range: null, off: new Set()};
+// The longer the run, the more steps a point of the screen stands for.
+const longest = Math.max(...runs.map(run => run.columns.step.length));
+const state = {axis: 'step', smooth: Math.min(0.97, longest / (longest + 250)), log: false, outliers: false, range: null, off: new Set()};
 const color = i => `var(--c${i % 8})`;
-const last = list => list.length ? list[list.length - 1] : null;
-const lastKnown = list => { for (let i = list.length - 1; i >= 0; i--) if (list[i] !== null) return list[i]; return null; };
 const several = runs.length > 1;
 
 // Two runs of one name are told apart by their folders.
 const nameOf = run => runs.filter(r => r.name === run.name).length > 1 ? run.folder : run.name;
 
-const median = list => {
-  const known = list.filter(v => v !== null).sort((a, b) => a - b);
-  return known.length ? known[Math.floor(known.length / 2)] : null;
-};
-const largest = list => list.reduce((a, b) => Math.max(a, b ?? 0), 0);
-
+// [label, value, unit, note] of what is known of a run; a note says what the value is of.
 const summaryOf = run => {
-  const c = run.columns, steps = last(c.step) ?? 0, best = run.validation.map(v => v[2]).filter(v => v !== null);
-  return {
-    steps: run.total_steps ? `${steps} of ${run.total_steps}` : String(steps),
-    loss: number(lastKnown(smooth(c.loss, Math.min(0.9, 1 - 1 / (c.loss.length + 1))))),
-    validation: best.length ? number(last(best)) : null,
-    best: best.length ? number(Math.min(...best)) : null,
-    speed: count(median(c.tokens_per_second) ?? 0) + ' tok/s',
-    tokens: run.tokens_per_step ? count(steps * run.tokens_per_step) : null,
-    time: seconds(lastKnown(c.time) ?? 0),
-    memory: largest(c.peak_memory_bytes) ? bytes(largest(c.peak_memory_bytes)) : null,
-  };
+  const s = run.summary, unit = (v, what) => what.text(v).split(' '), between = (a, b) => a === b ? `step ${a}` : `mean of steps ${a} to ${b}`;
+  return [
+    s.steps && ['Training loss', ...(s.loss === null ? ['–', '', 'never finite'] : [number(s.loss), '', between(...s.loss_steps)])],
+    s.validation_loss !== null && ['Validation loss', number(s.validation_loss), '', 'step ' + s.validation_step +
+      (number(s.best_loss) === number(s.validation_loss) ? '' : `, best ${number(s.best_loss)} at ${s.best_step}`)],
+    ['Steps', s.steps, run.total_steps ? 'of ' + run.total_steps : '', s.not_finite ? s.not_finite + ' not finite' : ''],
+    s.tokens_per_second !== null && ['Speed', count.text(s.tokens_per_second), 'tokens/s', 'median of the steps'],
+    s.steps && run.tokens_per_step && ['Tokens', count.text(s.steps * run.tokens_per_step), '', count.text(run.tokens_per_step) + ' per step'],
+    s.seconds !== null && ['Time', duration(s.seconds), '', s.step_seconds === null ? '' : seconds.text(s.step_seconds) + ' per step, median'],
+    s.peak_memory_bytes && ['Peak memory', ...unit(s.peak_memory_bytes, bytes), 'of the rank that used most'],
+  ].filter(Boolean);
 };
 
 function drawSummary() {
-  const tile = (label, value, note) => value === null ? [] : [el('div', {class: 'card tile'}, el('div', {class: 'label'}, label),
-    el('div', {class: 'value'}, value), ...(note ? [el('div', {class: 'note'}, note)] : []))];
+  const nothing = runs.filter(run => run.summary.steps === 0).map(run => el('div', {class: 'card notice'},
+    `${nameOf(run)}: no step has been measured yet, its metrics.jsonl is empty.`));
   if (!several) {
-    const s = summaryOf(runs[0]);
-    byId('summary').replaceChildren(el('div', {class: 'tiles'}, ...tile('Training loss', s.loss),
-      ...tile('Validation loss', s.validation, s.validation !== s.best ? 'best ' + s.best : ''), ...tile('Steps', s.steps),
-      ...tile('Speed, median', s.speed), ...tile('Tokens', s.tokens), ...tile('Time', s.time), ...tile('Peak memory', s.memory, 'of one rank')));
+    const tiles = summaryOf(runs[0]).map(([label, value, unit, note]) => el('div', {class: 'card tile'}, el('div', {class: 'label'}, label),
+      el('div', {class: 'value'}, String(value), ...(unit ? [el('span', {class: 'unit'}, unit)] : [])), el('div', {class: 'note'}, note)));
+    byId('summary').replaceChildren(el('div', {class: 'tiles'}, ...tiles), ...nothing);
     return;
   }
-  const heads = ['Run', 'Steps', 'Training loss', 'Validation loss', 'Best', 'Speed, median', 'Tokens', 'Time', 'Peak memory'];
-  const table = el('table', {}, el('tr', {}, ...heads.map((h, i) => el('th', i ? {class: 'number'} : {}, h))));
+  const heads = ['Training loss', 'Validation loss', 'Steps', 'Speed', 'Tokens', 'Time', 'Peak memory'];
+  const table = el('table', {}, el('tr', {}, el('th', {}, 'Run'), ...heads.map(h => el('th', {class: 'number'}, h))));
   runs.forEach((run, i) => {
-    const s = summaryOf(run), name = el('td', {}, el('span', {class: 'chip'}, el('span', {class: 'dot', style: `background:${color(i)}`}), nameOf(run)));
-    table.append(el('tr', {}, name, ...[s.steps, s.loss, s.validation, s.best, s.speed, s.tokens, s.time, s.memory]
-      .map(v => el('td', {class: 'number'}, v ?? ''))));
+    const known = new Map(summaryOf(run).map(([label, ...rest]) => [label, rest]));
+    const cell = ([value, unit, note]) => [`${value} ${unit}`, el('div', {class: 'note'}, note)];
+    table.append(el('tr', {}, el('td', {}, chipOf(run, i)),
+      ...heads.map(h => el('td', {class: 'number'}, ...(known.has(h) ? cell(known.get(h)) : [])))));
   });
-  byId('summary').replaceChildren(el('div', {class: 'card scroll'}, table));
+  byId('summary').replaceChildren(el('div', {class: 'card scroll'}, table), ...nothing);
 }
+const dotOf = i => el('span', {class: 'dot', style: `background:${color(i)}`});
+const chipOf = (run, i) => el('span', {class: 'chip'}, dotOf(i), nameOf(run));
 
-// x values of a run on the chosen axis; index 1 of a validation entry is its time.
-const xOf = run => state.axis === 'time' ? run.columns.time
-  : state.axis === 'tokens' ? run.columns.step.map(s => s * run.tokens_per_step) : run.columns.step;
-const validationX = run => run.validation.map(v => state.axis === 'time' ? v[1] : state.axis === 'tokens' ? v[0] * run.tokens_per_step : v[0]);
-const xFormat = (v, full) => state.axis === 'time' ? seconds(v) : state.axis === 'tokens' ? count(v) + (full ? ' tokens' : '')
-  : full ? 'step ' + v : Number.isInteger(v) ? (v >= 1e5 ? count(v) : String(v)) : '';
+// x values on the chosen axis, of steps and of evaluations ([step, time, loss]).
+const axes = {
+  step: {x: count, xTitle: 'step', whole: true, xText: v => 'step ' + v, of: run => run.columns.step, ofValidation: () => v => v[0]},
+  tokens: {x: count, xTitle: 'tokens', xText: v => count.text(v) + ' tokens', of: run => run.columns.step.map(s => s * run.tokens_per_step),
+    ofValidation: run => v => v[0] * run.tokens_per_step},
+  time: {x: seconds, xTitle: 'time since the start', xText: duration, of: run => run.columns.time, ofValidation: () => v => v[1]},
+};
 
 // The values of single steps, faint, and their running mean on top.
-const curve = (column, {what = '', smoothed = true, dash = '', key = ''} = {}) => (run, i) => {
-  const x = xOf(run), y = run.columns[column], known = y.some(v => v !== null);
-  if (!known) return [];
-  const label = [several ? nameOf(run) : '', what].filter(Boolean).join(', ') || 'value';
-  const base = {x, label, color: color(i), dash, key: i === 0 ? key : ''};
-  if (!smoothed || state.smooth === 0) return [{...base, y}];
-  return [{...base, y, key: '', faint: true, hasStrong: true}, {...base, y: smooth(y, state.smooth)}];
+const curve = (column, {what = '', smoothed = true, dash = '', key = '', hue = 0} = {}) => (run, i) => {
+  const y = run.columns[column], label = [several ? nameOf(run) : '', what].filter(Boolean).join(', ') || 'value';
+  const base = {x: axes[state.axis].of(run), label, color: color(several ? i : hue), dash, key: i === 0 ? key : ''};
+  if (!smoothed || state.smooth === 0 || y.length < 2) return [{...base, y}];
+  return [{...base, y, key: base.key && key + ', single steps', faint: true},
+          {...base, y: smooth(y, state.smooth), raw: y, key: base.key && key + ', running mean'}];
 };
-const validation = (run, i) => run.validation.length ? [{x: validationX(run), y: run.validation.map(v => v[2]),
-  label: several ? nameOf(run) + ', validation' : 'validation', color: several ? color(i) : color(1), dash: several ? '6 4' : '', dots: true,
-  key: runs.findIndex(r => r.validation.length) === i ? 'validation' : ''}] : [];
+const validation = (run, i) => run.validation.length ? [{x: run.validation.map(axes[state.axis].ofValidation(run)),
+  y: run.validation.map(v => v[2]), label: several ? nameOf(run) + ', validation' : 'validation', color: several ? color(i) : color(1),
+  dash: several ? '6 4' : '', dots: true, key: runs.findIndex(r => r.validation.length) === i ? 'validation' : ''}] : [];
 
 const charts = [
-  {title: 'Loss', wide: true, format: v => number(v), log: true,
-   parts: [curve('loss', {what: 'training', key: 'training'}), validation]},
-  {title: 'Gradient norm', format: v => number(v), parts: [curve('grad_norm')], zero: true},
-  {title: 'Learning rate', format: v => number(v), parts: [curve('learning_rate', {smoothed: false})], zero: true},
-  {title: 'Tokens per second', format: count, parts: [curve('tokens_per_second')], zero: true},
-  {title: 'Time of a step', format: seconds, zero: true, parts: [curve('step_seconds')]},
-  {title: 'Waiting within a step', format: seconds, zero: true, parts: [
-   curve('communication_seconds', {what: 'communication', key: 'communication'}),
-   curve('data_wait_seconds', {what: 'data', dash: '4 3', key: 'data'})]},
-  {title: 'Peak memory of a rank', format: bytes, binary: true, parts: [curve('peak_memory_bytes', {smoothed: false})], zero: true},
+  {title: 'Loss', unit: 'nat per token', wide: true, what: plain, log: true, parts: [curve('loss', {what: 'training', key: 'training'}), validation]},
+  {title: 'Gradient norm', unit: 'before clipping', what: plain, parts: [curve('grad_norm')], zero: true},
+  {title: 'Learning rate', unit: '', what: plain, parts: [curve('learning_rate', {smoothed: false})], zero: true},
+  {title: 'Speed', unit: 'tokens per second, all ranks', what: count, parts: [curve('tokens_per_second')], zero: true},
+  {title: 'Time of a step', unit: '', what: seconds, zero: true, parts: [curve('step_seconds')]},
+  {title: 'Waiting within a step', unit: '', what: seconds, zero: true, parts: [
+   curve('communication_seconds', {what: 'communication', key: 'communication', smoothed: false}),
+   curve('data_wait_seconds', {what: 'data', dash: '4 3', key: 'data', smoothed: false, hue: 1})]},
+  {title: 'Peak memory', unit: 'of the rank that used most', what: bytes, parts: [curve('peak_memory_bytes', {smoothed: false})], zero: true},
 ];
 
 function draw() {
   byId('smoothing').textContent = state.smooth.toFixed(2);
   byId('reset').hidden = state.range === null;
   for (const chart of charts) {
-    const series = runs.flatMap((run, i) => state.off.has(i) ? [] : chart.parts.flatMap(part => part(run, i)));
-    chart.view.draw(series, {range: state.range, log: chart.log && state.log, xFormat, onZoom: range => { state.range = range; draw(); }});
+    const series = runs.flatMap((run, i) => state.off.has(i) || !run.summary.steps ? [] : chart.parts.flatMap(part => part(run, i)));
+    chart.view.draw(series, {...axes[state.axis], range: state.range, log: chart.log && state.log, outliers: state.outliers,
+      onZoom: range => { state.range = range; draw(); }});
   }
 }
 
 function drawRuns() {
   byId('runs').replaceChildren(...(several ? runs : []).map((run, i) => {
     const chip = el('button', {type: 'button', class: 'chip' + (state.off.has(i) ? ' off' : '')},
-      el('span', {class: 'dot', style: `background:${color(i)}`}), nameOf(run));
+      dotOf(i), nameOf(run));
     chip.addEventListener('click', () => { if (!state.off.delete(i)) state.off.add(i); drawRuns(); draw(); });
     return chip;
   }));
@@ -112,7 +109,7 @@ function drawSamples() {
   if (!all.length) return;
   const row = s => {
     const text = el('pre', {}, el('span', {class: 'prompt'}, s.prompt), s.text);
-    const dot = several ? [el('span', {class: 'dot', style: `background:${color(s.i)}`})] : [];
+    const dot = several ? [dotOf(s.i)] : [];
     return el('div', {class: 'sample'}, el('div', {class: 'where'}, ...dot, 'step ' + s.step), text);
   };
   const list = el('div', {class: 'card'}, ...all.slice(0, 8).map(row));
@@ -130,7 +127,7 @@ function drawTable(id, title, pick, open) {
   if (!keys.length) return;
   const differs = key => new Set(runs.map(run => String(pick(run)[key] ?? ''))).size > 1;
   const table = el('table', {}, ...(several ? [el('tr', {}, el('th', {}, ''), ...runs.map((run, i) =>
-    el('th', {}, el('span', {class: 'chip'}, el('span', {class: 'dot', style: `background:${color(i)}`}), nameOf(run)))))] : []));
+    el('th', {}, chipOf(run, i))))] : []));
   for (const key of [...keys.filter(differs), ...keys.filter(k => !differs(k))])
     table.append(el('tr', differs(key) ? {class: 'changed'} : {}, el('td', {class: 'mono'}, key),
       ...runs.map(run => el('td', {class: 'code'}, String(pick(run)[key] ?? '')))));
@@ -147,14 +144,22 @@ const system = matchMedia('(prefers-color-scheme: dark)');
 setTheme(system.matches ? 'dark' : 'light');
 system.addEventListener('change', e => setTheme(e.matches ? 'dark' : 'light'));
 byId('theme').addEventListener('click', () => setTheme(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark'));
+const modelOf = c => c['model.num_layers'] ? [`${JSON.parse(c['model.family'] ?? '""')} ${c['model.num_layers']} × ${c['model.hidden_size']}`] : [];
 byId('title').textContent = several ? `${runs.length} runs` : runs[0].name;
-byId('subtitle').textContent = several ? runs.map(nameOf).join(' · ')
-  : [runs[0].environment.started, runs[0].environment.host, runs[0].environment.ranks && runs[0].environment.ranks + ' ranks'].filter(Boolean).join(' · ');
+byId('subtitle').textContent = several ? runs.map(nameOf).join(' · ') : [...modelOf(runs[0].config), runs[0].environment.ranks &&
+  runs[0].environment.ranks + (runs[0].environment.ranks === 1 ? ' rank' : ' ranks'), runs[0].environment.host, runs[0].environment.started].filter(Boolean).join(' · ');
 document.title = byId('title').textContent + ' · Colossal';
-if (!runs.every(run => run.tokens_per_step)) byId('axis').querySelector('[value=tokens]').remove();
+const measured = runs.filter(run => run.summary.steps);
+if (!measured.every(run => run.tokens_per_step)) byId('axis').querySelector('[value=tokens]').remove();
+if (!measured.every(run => run.summary.seconds !== null)) byId('axis').querySelector('[value=time]').remove();
+if (runs.some(run => run.stride > 1)) byId('thinned').textContent = ` Long runs are thinned: of ${nameOf(runs.find(run => run.stride > 1))} every ${
+  runs.find(run => run.stride > 1).stride}th step is shown.`;
+for (const id of ['charts', 'controls']) byId(id).hidden = !measured.length;
 byId('axis').addEventListener('change', e => { state.axis = e.target.value; state.range = null; draw(); });
+byId('smooth').value = state.smooth;
 byId('smooth').addEventListener('input', e => { state.smooth = Number(e.target.value); draw(); });
 byId('log').addEventListener('change', e => { state.log = e.target.checked; draw(); });
+byId('outliers').addEventListener('change', e => { state.outliers = e.target.checked; draw(); });
 byId('reset').addEventListener('click', () => { state.range = null; draw(); });
 for (const chart of charts) chart.view = new Chart(byId('charts'), chart);
 drawSummary();

@@ -8,26 +8,29 @@ std::string_view report_style() {
 :root { color-scheme: light;
   --page: #f5f6f8; --card: #ffffff; --ink: #1b1f27; --soft: #626b7a; --line: #e3e6eb; --grid: #edeff3; --accent: #2f6fde;
   --c0: #2f6fde; --c1: #e07b1f; --c2: #2a9d5c; --c3: #c2407e; --c4: #7a5bd0; --c5: #b08900; --c6: #12909f; --c7: #6b7280;
-  --changed: #fff5d6; }
+  --changed: #fff5d6; --axis: #a9b1be; --bad: #c8322b; }
 :root[data-theme=dark] { color-scheme: dark;
   --page: #12151b; --card: #1a1e26; --ink: #e7eaf0; --soft: #98a2b3; --line: #2a303b; --grid: #232934; --accent: #6ea2ff;
   --c0: #6ea2ff; --c1: #f2a65a; --c2: #5fcf92; --c3: #ec7fb2; --c4: #ab93f0; --c5: #d9b84a; --c6: #4fc4d3; --c7: #9aa3b2;
-  --changed: #39321b; }
+  --changed: #39321b; --axis: #566072; --bad: #ff7a70; }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink);
   font: 14px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif; }
 main, header { max-width: 1480px; margin: 0 auto; padding: 0 24px; }
 header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 16px; padding-top: 28px; padding-bottom: 12px; }
+h1, header .sub { overflow-wrap: anywhere; }
 h1 { font-size: 24px; font-weight: 650; margin: 0; letter-spacing: -0.01em; }
 header .sub { color: var(--soft); }
 h2 { font-size: 16px; font-weight: 650; margin: 32px 0 10px; }
 .grow { flex: 1; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; }
-.tile { padding: 12px 16px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(150px, 100%), 1fr)); gap: 12px; }
+.tile { padding: 12px 14px; min-width: 0; }
 .tile .label { color: var(--soft); font-size: 12px; }
-.tile .value { font-size: 22px; font-weight: 620; font-variant-numeric: tabular-nums; letter-spacing: -0.01em; white-space: nowrap; }
-.tile .note { color: var(--soft); font-size: 12px; }
+.tile .value { font-size: 21px; font-weight: 620; font-variant-numeric: tabular-nums; letter-spacing: -0.01em; overflow-wrap: anywhere; }
+.unit { color: var(--soft); font-size: 12px; font-weight: 400; letter-spacing: 0; margin-left: 6px; }
+.note { color: var(--soft); font-size: 12px; line-height: 1.35; }
+.notice { padding: 28px 16px; margin: 12px 0; color: var(--soft); text-align: center; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 6px 14px; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--soft); font-weight: 550; font-size: 12px; }
@@ -45,26 +48,26 @@ tr.changed td { background: var(--changed); }
 select, button { font: inherit; font-size: 13px; color: var(--ink); background: var(--page); border: 1px solid var(--line);
   border-radius: 6px; padding: 3px 10px; cursor: pointer; }
 button:hover, select:hover { border-color: var(--soft); }
-button[hidden] { display: none; }
+[hidden] { display: none !important; }
 .runs { display: flex; flex-wrap: wrap; gap: 6px; }
 .runs:empty { display: none; }
-.chip { display: inline-flex; align-items: center; gap: 7px; white-space: nowrap; }
+.chip { display: inline-flex; align-items: center; gap: 7px; text-align: left; overflow-wrap: anywhere; }
 .chip.off { opacity: 0.45; text-decoration: line-through; }
 .dot { width: 10px; height: 10px; border-radius: 50%; display: inline-block; flex: none; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)); gap: 12px; }
-.chart { padding: 12px 14px 6px; position: relative; min-width: 0; }
+.chart { padding: 12px 14px 6px; position: relative; min-width: 0; display: flex; flex-direction: column; }
 .chart.wide { grid-column: 1 / -1; }
-.chart .title > :first-child { white-space: nowrap; }
-.chart .title { display: flex; align-items: baseline; gap: 12px; font-weight: 600; }
+.chart .title { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 16px; font-weight: 600; }
 .chart .title .legend { font-weight: 400; font-size: 12px; color: var(--soft); display: flex; flex-wrap: wrap; gap: 2px 12px; }
 .legend .key { display: inline-flex; align-items: center; gap: 5px; }
-.chart svg { display: block; width: 100%; touch-action: pan-y; cursor: crosshair; user-select: none; }
+.chart > svg { display: block; width: 100%; margin-top: auto; touch-action: pan-y; cursor: crosshair; user-select: none; }
 .chart text { fill: var(--soft); font-size: 11px; font-variant-numeric: tabular-nums; }
 .chart .gridline { stroke: var(--grid); }
-.chart .axis { stroke: var(--line); }
+.chart .axis { stroke: var(--axis); }
+.chart .gap { stroke: var(--bad); stroke-width: 1.6; }
+.bad { color: var(--bad); }
 .chart .cross { stroke: var(--soft); stroke-dasharray: 3 3; }
 .chart .brush { fill: var(--accent); opacity: 0.15; }
-.chart .empty { color: var(--soft); padding: 40px 0; text-align: center; }
 .tip { position: absolute; pointer-events: none; z-index: 4; background: var(--card); border: 1px solid var(--line); border-radius: 7px;
   box-shadow: 0 4px 14px rgb(0 0 0 / 0.14); padding: 6px 10px; font-size: 12px; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .tip .row { display: flex; align-items: center; gap: 7px; }
@@ -88,11 +91,12 @@ std::string_view report_body() {
 </header>
 <main>
 <div id="summary"></div>
-<div class="card controls">
+<div class="card controls" id="controls">
 <div class="runs" id="runs"></div>
 <label>x axis <select id="axis"><option value="step">step</option><option value="tokens">tokens</option><option value="time">time</option></select></label>
-<label>smoothing <input id="smooth" type="range" min="0" max="0.99" step="0.01" value="0.6"><span id="smoothing"></span></label>
+<label>smoothing <input id="smooth" type="range" min="0" max="0.99" step="0.01"><span id="smoothing"></span></label>
 <label><input id="log" type="checkbox"> logarithmic loss</label>
+<label><input id="outliers" type="checkbox"> outliers</label>
 <span class="grow"></span>
 <button id="reset" type="button" hidden>show all</button>
 </div>
@@ -101,7 +105,7 @@ std::string_view report_body() {
 <div id="config"></div>
 <div id="environment"></div>
 <footer>Drag across a chart to look closer, double-click to see all again. Faint lines are the values of single steps, strong
-lines their running mean.</footer>
+lines their running mean. ▲ a value beyond the axis, which “outliers” brings in.<span id="thinned"></span></footer>
 </main>
 )html";
 }
