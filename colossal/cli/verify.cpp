@@ -44,15 +44,16 @@ std::vector<comm::Axis> axes_of(const VerifyCommand& options) {
 }
 
 int verify(const VerifyCommand& options, const Invocation& invocation) {
-  const train::LaunchOptions launch = {.world = {},
-                                       .axes = axes_of(options)};  // checked before any rank starts
+  const train::VerifyOptions what = {
+      .model = options.model, .reference = options.reference, .dtype = options.dtype};
+  const train::LaunchOptions launch = {.world = {}, .axes = axes_of(options)};
+  train::check_verify(what, world_size(options.num_ranks));  // before any rank starts
   return run_as_ranks(options.num_ranks, invocation, launch, [&](const train::Context& context) {
     const train::VerifyReport report =
-        train::verify({.model = options.model, .reference = options.reference, .dtype = options.dtype},
-                      context.mesh, [&](std::shared_ptr<nn::StepState> state) {
-                        return std::make_unique<nn::DenseFactory>(context.mesh, std::move(state),
-                                                                  nn::DenseOptions{.compute = options.dtype});
-                      });
+        train::verify(what, context.mesh, [&](std::shared_ptr<nn::StepState> state) {
+          return std::make_unique<nn::DenseFactory>(context.mesh, std::move(state),
+                                                    nn::DenseOptions{.compute = options.dtype});
+        });
     if (context.speaks()) fmt::print("{}", report.text());
     return report.passed() ? 0 : static_cast<int>(ExitCode::failure);
   });
@@ -63,9 +64,11 @@ int verify(const VerifyCommand& options, const Invocation& invocation) {
 void add_verify(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<VerifyCommand>();
   CLI::App* command = app.add_subcommand(
-      "verify", "Compare a Hugging Face model with a reference: logits, loss, gradients, ten steps");
+      "verify", "Compare a Hugging Face model with transformers or one rank: logits, loss, gradients, AdamW");
   command->add_option("model", options->model, "Hugging Face folder")->required();
-  command->add_option("--reference", options->reference, "reference.safetensors (default: in the folder)");
+  command->add_option("--reference", options->reference,
+                      "file that tools/make_reference.py wrote (default: reference.safetensors in the "
+                      "folder; else one rank)");
   add_dtype(command, options->dtype, {"float64", "float32"});
   add_set(command, options->set, "parallel.data=N: the layout; may be repeated");
   add_num_ranks(command, options->num_ranks);

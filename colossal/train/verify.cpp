@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/train/verify.h"
 
+#include <fmt/ranges.h>
+
 #include <limits>
+#include <map>
 
 #include "colossal/base/error.h"
 #include "colossal/base/json.h"
@@ -9,8 +12,10 @@
 #include "colossal/checkpoint/huggingface.h"
 #include "colossal/comm/collectives.h"
 #include "colossal/models/family.h"
+#include "colossal/nn/dense_factory.h"
 #include "colossal/optim/optimizer.h"
 #include "colossal/parallel/data/gradient_reducer.h"
+#include "colossal/tensor/random.h"
 #include "colossal/tensor/redistribute.h"
 
 namespace colossal::train {
@@ -23,21 +28,46 @@ const optim::OptimizerOptions kAdamW = {
 
 struct Tolerances {
   double logits, loss, gradient, loss_after_step;
+  double& of(const std::string& name) {
+    return name == "logits"            ? logits
+           : name == "loss"            ? loss
+           : name == "loss_after_step" ? loss_after_step
+                                       : gradient;
+  }
+};
+constexpr Tolerances kExact = {1e-9, 1e-9, 1e-9, 1e-9};
+constexpr double kFloatMargin = 4;  // times the error that the reference itself has in fp32
+
+// A batch of sequences, on every rank in full, and what to do with it.
+struct Task {
+  at::Tensor ids = {}, mask = {}, labels = {};  // [rows, tokens]
+  int64_t steps = 10;
 };
 
-Tolerances tolerances_of(const VerifyOptions& options) {
-  if (options.dtype == at::kDouble) return {1e-9, 1e-9, 1e-9, 1e-9};
-  if (options.dtype != at::kFloat) {
-    throw ConfigError(fmt::format("verify: dtype {} has no tolerance. Allowed: float64, float32.",
-                                  c10::toString(options.dtype)));
-  }
-  const std::filesystem::path path = options.model / "tolerance.json";
+using Values = std::map<std::string, at::Tensor>;
+using Visit = std::function<void(const std::string& name, const at::Tensor& value)>;
+
+// What everything is compared with.
+struct Reference {
+  std::string origin;  // ends the title of the report
+  Task task;
+  Tolerances tolerances;
+  std::function<at::Tensor(const std::string& name)> value;
+};
+
+std::filesystem::path reference_of(const VerifyOptions& options) {
+  return options.reference.empty() ? options.model / "reference.safetensors" : options.reference;
+}
+
+std::string_view dtype_word(at::ScalarType dtype) { return dtype == at::kDouble ? "float64" : "float32"; }
+
+Tolerances read_tolerances(const std::filesystem::path& path) {
   const Json json = Json::parse(read_file(path), nullptr, false);
   const auto of = [&](const char* key) {
     if (!json.is_object() || !json.contains(key) || !json[key].is_number()) {
       throw IoError(fmt::format("{}: has no number {}", path.string(), key));
     }
-    return 4 * json[key].get<double>();
+    return kFloatMargin * json[key].get<double>();
   };
   return {of("max_abs_logits"), of("abs_loss"), of("max_abs_grad"), of("max_abs_loss_after_step")};
 }
@@ -64,30 +94,29 @@ at::Tensor own_rows(const at::Tensor& all, const comm::Group& group, int64_t fil
   return at::cat({all, padding}).narrow(0, per_rank * group.index(), per_rank).contiguous();
 }
 
-Batch read_batch(const checkpoint::SafetensorsReader& reference, const comm::Mesh& mesh) {
-  const at::Tensor ids = reference.read("input_ids");
-  const at::Tensor mask = reference.read("attention_mask");
-  const at::Tensor labels = models::next_tokens(reference.read("labels"));
+Batch own_batch(const Task& task, const comm::Mesh& mesh) {
+  const at::Tensor labels = models::next_tokens(task.labels);
   Batch batch;
   batch.data = mesh.has("data") ? mesh.group("data") : comm::Group();
-  batch.rows = ids.size(0);
+  batch.rows = task.ids.size(0);
   batch.num_targets = static_cast<double>((labels != -100).sum().item<int64_t>());
-  batch.ids = own_rows(ids, batch.data, 0);
+  batch.ids = own_rows(task.ids, batch.data, 0);
   batch.labels = own_rows(labels, batch.data, -100);
-  if (!mask.all().item<bool>()) batch.key_mask = own_rows(mask, batch.data, 1).to(at::kBool);
+  if (!task.mask.all().item<bool>()) batch.key_mask = own_rows(task.mask, batch.data, 1).to(at::kBool);
   return batch;
 }
 
-class Verifier {
+// The model in one layout, and all that it computes for the task.
+class Computation {
  public:
-  Verifier(const VerifyOptions& options, const comm::Mesh& mesh, const MakeFactory& make_factory)
-      : tolerances_(tolerances_of(options)),
+  Computation(const checkpoint::HuggingFaceFolder& folder, const Task& task, const comm::Mesh& mesh,
+              const MakeFactory& make_factory)
+      : folder_(folder),
         mesh_(mesh),
-        folder_(options.model),
-        reference_(options.reference.empty() ? options.model / "reference.safetensors" : options.reference),
-        batch_(read_batch(reference_, mesh)),
+        steps_(task.steps),
+        batch_(own_batch(task, mesh)),
         factory_(make_factory(std::make_shared<nn::StepState>())),
-        model_(models::build(folder_.config(), *factory_)),
+        model_(models::build(folder.config(), *factory_)),
         parameters_(nn::parameters(*model_, mesh)),
         reducer_(parameters_, mesh, {}) {
     folder_.load(parameters_, mesh.rank());
@@ -97,35 +126,27 @@ class Verifier {
     state.first_row = batch_.ids.size(0) * batch_.data.index();
   }
 
-  std::vector<Difference> run() {
-    compare_logits();
-    const at::Tensor expected = reference_.read("loss_after_step");
+  // Every value once, the same on every rank. A value is changed by what comes after it.
+  void run(const Visit& visit) {
+    visit("logits", logits());
     const auto optimizer = optim::make_optimizer(kAdamW, parameters_, mesh_);
     std::vector<double> losses;
-    for (int64_t step = 0; step < expected.size(0); ++step) {
+    for (int64_t step = 0; step < steps_; ++step) {
       losses.push_back(forward_backward());
       if (step == 0) {
-        add("loss", worst_difference(at::scalar_tensor(losses[0], at::kDouble), reference_.read("loss")),
-            tolerances_.loss);
-        compare_gradients();
+        visit("loss", at::scalar_tensor(losses[0], at::kDouble));
+        visit_gradients(visit);
       }
       optimizer->step({.learning_rate = kLearningRate});
     }
-    add("loss_after_step", worst_difference(at::tensor(losses, at::kDouble), expected),
-        tolerances_.loss_after_step);
-    return differences_;
+    visit("loss_after_step", at::tensor(losses, at::kDouble));
   }
 
  private:
-  void add(const std::string& name, double worst, double tolerance) {
-    differences_.push_back({name, worst, tolerance});
-  }
-
-  void compare_logits() {
+  at::Tensor logits() {
     at::NoGradGuard no_grad;
     const at::Tensor own = model_->logits(batch_.ids, {.key_mask = batch_.key_mask});
-    const at::Tensor all = comm::all_gather(own.contiguous(), batch_.data, 0).narrow(0, 0, batch_.rows);
-    add("logits", worst_difference(all, reference_.read("logits")), tolerances_.logits);
+    return comm::all_gather(own.contiguous(), batch_.data, 0).narrow(0, 0, batch_.rows);
   }
 
   double forward_backward() {
@@ -140,31 +161,101 @@ class Verifier {
     return total.item<double>();
   }
 
-  void compare_gradients() {
+  void visit_gradients(const Visit& visit) {
     for (const nn::Parameter& parameter : parameters_) {
       const tensor::Layout& layout = parameter.layout();
       const at::Tensor local = parameter.tensor.grad().detach().contiguous().view(layout.local_shape());
       const at::Tensor full = layout.is_sharded() ? tensor::gather_full(local, layout, mesh_) : local;
       for (const models::ForeignTensor& foreign : folder_.mapping().tensors) {
         if (foreign.parameter != parameter.name) continue;
-        const std::string name = "grad." + foreign.name;
-        add(name, worst_difference(checkpoint::to_foreign(full, foreign), reference_.read(name)),
-            tolerances_.gradient);
+        visit("grad." + foreign.name, checkpoint::to_foreign(full, foreign));
       }
     }
   }
 
-  Tolerances tolerances_;
+  const checkpoint::HuggingFaceFolder& folder_;
   comm::Mesh mesh_;
-  checkpoint::HuggingFaceFolder folder_;
-  checkpoint::SafetensorsReader reference_;
+  int64_t steps_;
   Batch batch_;
   std::unique_ptr<nn::LayerFactory> factory_;
   std::shared_ptr<models::LanguageModel> model_;
   std::vector<nn::Parameter> parameters_;
   parallel::GradientReducer reducer_;
-  std::vector<Difference> differences_;
 };
+
+Reference reference_from_file(const VerifyOptions& options, const checkpoint::HuggingFaceFolder& folder) {
+  const auto path = reference_of(options);
+  const auto file = std::make_shared<checkpoint::SafetensorsReader>(path);
+  for (const models::ForeignTensor& foreign : folder.mapping().tensors) {
+    const auto& found = file->info("grad." + foreign.name).shape;
+    if (found == foreign.shape) continue;
+    throw IoError(fmt::format(
+        "{}: grad.{} has the shape [{}], the weight in {} [{}]: it is the reference of another model.",
+        path.string(), foreign.name, fmt::join(found, ", "), options.model.string(),
+        fmt::join(foreign.shape, ", ")));
+  }
+  return {.origin = path.string(),
+          .task = {.ids = file->read("input_ids"),
+                   .mask = file->read("attention_mask"),
+                   .labels = file->read("labels"),
+                   .steps = file->read("loss_after_step").numel()},
+          .tolerances =
+              options.dtype == at::kDouble ? kExact : read_tolerances(path.parent_path() / "tolerance.json"),
+          .value = [file](const std::string& name) { return file->read(name); }};
+}
+
+// Random tokens; every other row is padded on the right and a tenth of the labels is ignored, so that masks are compared too.
+Task synthetic_task(const models::ModelConfig& config) {
+  constexpr int64_t kRows = 8, kTokens = 16;
+  const tensor::Shape shape = {kRows, std::min(kTokens, config.max_positions)};
+  const auto ints = [&](const char* name, int64_t high) {
+    return tensor::random_ints(tensor::RandomKey(1).named(name), shape, {.offset = {0, 0}, .size = shape}, 0,
+                               high);
+  };
+  Task task{.ids = ints("verify.tokens", config.vocab_size), .mask = at::ones(shape, at::kLong)};
+  for (int64_t row = 1; row < shape[0]; row += 2) {
+    const int64_t padding = row % (shape[1] / 2 + 1);
+    task.mask[row].narrow(0, shape[1] - padding, padding).zero_();
+  }
+  task.labels = task.ids.masked_fill((task.mask == 0).logical_or(ints("verify.ignored", 10) == 0), -100);
+  return task;
+}
+
+Values dense_values(const checkpoint::HuggingFaceFolder& folder, const Task& task, at::ScalarType dtype) {
+  Values values;
+  const auto make = [&](std::shared_ptr<nn::StepState> state) {
+    return std::make_unique<nn::DenseFactory>(comm::Mesh(), std::move(state),
+                                              nn::DenseOptions{.compute = dtype});
+  };
+  Computation(folder, task, comm::Mesh(), make).run([&](const std::string& name, const at::Tensor& value) {
+    values[name] = value.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true);
+  });
+  return values;
+}
+
+// What fp32 itself costs the dense model, and never less than two roundings of the largest value.
+Tolerances float_tolerances(const Values& exact, const Values& rounded) {
+  Tolerances worst = {0, 0, 0, 0};
+  for (const auto& [name, value] : exact) {
+    double& kind = worst.of(name);
+    const double rounding = 2.5e-7 * std::max(1.0, value.abs().max().item<double>());
+    kind =
+        std::max({kind, kFloatMargin * rounding, kFloatMargin * worst_difference(value, rounded.at(name))});
+  }
+  return worst;
+}
+
+Reference reference_from_one_rank(const VerifyOptions& options, const checkpoint::HuggingFaceFolder& folder) {
+  Reference reference{.origin = "one rank, as there is no reference.safetensors",
+                      .task = synthetic_task(folder.config()),
+                      .tolerances = kExact,
+                      .value = {}};
+  const auto exact = std::make_shared<Values>(dense_values(folder, reference.task, at::kDouble));
+  if (options.dtype != at::kDouble)
+    reference.tolerances = float_tolerances(*exact, dense_values(folder, reference.task, options.dtype));
+  reference.value = [exact](const std::string& name) { return exact->at(name); };
+  return reference;
+}
 
 }  // namespace
 
@@ -188,11 +279,64 @@ std::string VerifyReport::text() const {
                      : fmt::format("NOT verified: {} of {} quantities differ\n", failed, differences.size()));
 }
 
+void check_verify(const VerifyOptions& options, int num_ranks) {
+  std::error_code ignored;
+  const auto exists = [&](const std::filesystem::path& path) {
+    return std::filesystem::exists(path, ignored);
+  };
+  const std::string model = options.model.string();
+  if (options.dtype != at::kDouble && options.dtype != at::kFloat) {
+    throw ConfigError(fmt::format("verify: dtype {} has no tolerance. Allowed: float64, float32.",
+                                  c10::toString(options.dtype)));
+  }
+  if (!exists(options.model / "config.json")) {
+    throw ConfigError(
+        fmt::format("verify {0}: there is no {0}/config.json. Name a Hugging Face folder (config.json and "
+                    "model.safetensors); `colossal checkpoint export RUN {0}` makes one of a run.",
+                    model));
+  }
+  const std::filesystem::path reference = reference_of(options);
+  if (!exists(reference)) {
+    if (!options.reference.empty()) {
+      throw ConfigError(
+          fmt::format("--reference {0}: there is no such file. `tools/make_reference.py {1} "
+                      "--output {0}` makes it with transformers.",
+                      reference.string(), model));
+    }
+    if (num_ranks == 1) {
+      throw ConfigError(
+          fmt::format("verify {0}: there is no {1}, and one rank has nothing else to be compared with. "
+                      "`tools/make_reference.py {0}` makes it with transformers; -n 2 compares two ranks "
+                      "with one.",
+                      model, reference.string()));
+    }
+  } else if (options.dtype == at::kFloat && !exists(reference.parent_path() / "tolerance.json")) {
+    throw ConfigError(
+        fmt::format("verify {0}: float32 is judged by {1}, which is not there. "
+                    "`tools/make_reference.py {0} --output {2}` makes both; --dtype float64 needs none.",
+                    model, (reference.parent_path() / "tolerance.json").string(), reference.string()));
+  }
+  const checkpoint::HuggingFaceFolder folder(options.model);
+  if (exists(reference)) reference_from_file(options, folder);
+}
+
 VerifyReport verify(const VerifyOptions& options, const comm::Mesh& mesh, const MakeFactory& make_factory) {
-  Verifier verifier(options, mesh, make_factory);
-  const std::string layout = mesh.shape().size() == 1 ? "1 rank" : mesh.shape().describe();
-  return {.title = fmt::format("{}: {}, {}", options.model.string(), c10::toString(options.dtype), layout),
-          .differences = verifier.run()};
+  const comm::MeshShape& shape = mesh.shape();
+  check_verify(options, static_cast<int>(shape.size()));
+  const checkpoint::HuggingFaceFolder folder(options.model);
+  std::error_code ignored;
+  Reference reference = std::filesystem::exists(reference_of(options), ignored)
+                            ? reference_from_file(options, folder)
+                            : reference_from_one_rank(options, folder);
+  VerifyReport report{
+      .title = fmt::format("{}: {}, {}, compared with {}", options.model.string(), dtype_word(options.dtype),
+                           shape.size() == 1 ? "1 rank" : shape.describe(), reference.origin)};
+  Computation(folder, reference.task, mesh, make_factory)
+      .run([&](const std::string& name, const at::Tensor& value) {
+        report.differences.push_back(
+            {name, worst_difference(value, reference.value(name)), reference.tolerances.of(name)});
+      });
+  return report;
 }
 
 }  // namespace colossal::train

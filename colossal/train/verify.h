@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `colossal verify`: does this build, in this layout, compute what a reference computed? Loads a Hugging Face folder, runs forward,
-// backward and ten AdamW steps on the reference's batch, and measures the worst difference of everything.
+// backward and the reference's AdamW steps on its batch, and measures the worst difference of everything. The reference is a file with the
+// numbers of transformers (tools/make_reference.py); without one it is the dense model on one rank in fp64, computed here on
+// synthetic tokens by every rank for itself.
 //
 //   VerifyReport report = verify({.model = "llama3"}, mesh, [&](auto state) { return std::make_unique<nn::DenseFactory>(...); });
 //   fmt::print("{}", report.text());   return report.passed() ? 0 : 1;
@@ -19,9 +21,10 @@
 namespace colossal::train {
 
 struct VerifyOptions {
-  std::filesystem::path model = {};      // folder with config.json, model.safetensors and tolerance.json
-  std::filesystem::path reference = {};  // default: reference.safetensors in that folder
-  at::ScalarType dtype = at::kDouble;    // fp64: 1e-9; fp32: 4 times what tolerance.json gives
+  std::filesystem::path model = {};      // folder with config.json and model.safetensors
+  std::filesystem::path reference = {};  // default: reference.safetensors in that folder, where there is one
+  // Allowed in fp64: 1e-9; in fp32: 4 times the reference's own error in fp32, which tolerance.json beside it holds.
+  at::ScalarType dtype = at::kDouble;
 };
 
 // The worst absolute difference of one quantity.
@@ -42,8 +45,12 @@ struct VerifyReport {
 // Layers in the layout to be verified, over this state.
 using MakeFactory = std::function<std::unique_ptr<nn::LayerFactory>(std::shared_ptr<nn::StepState> state)>;
 
+// Throws what verify would throw for its options and files, before any rank has started. ConfigError: a dtype without tolerance, no
+// model, no such reference, nothing to compare with; IoError: files that are damaged or of another model.
+void check_verify(const VerifyOptions& options, int num_ranks);
+
 // Rows of the batch go to the "data" axis of the mesh; where they do not divide, rows without targets fill up. The same report on
-// every rank. ConfigError: a dtype without tolerance; IoError: files missing, damaged, or of another model.
+// every rank. Errors are those of check_verify.
 VerifyReport verify(const VerifyOptions& options, const comm::Mesh& mesh, const MakeFactory& make_factory);
 
 }  // namespace colossal::train

@@ -21,7 +21,8 @@ TEST_CASE("a model under data parallelism") {
   const Finished run = run_colossal({"verify", kModels + "llama3", "-n", "2", "--set", "parallel.data=2"});
   INFO(run.output);
   CHECK(run.exit_code == 0);
-  CHECK(run.output.starts_with(kModels + "llama3: Double, data 2\n"));
+  CHECK(run.output.starts_with(kModels + "llama3: float64, data 2, compared with " + kModels +
+                               "llama3/reference.safetensors\n"));
   CHECK(count(run.output, "\n  logits ") == 1);
   CHECK(count(run.output, "\n  loss_after_step ") == 1);
   CHECK(count(run.output, "\nverified: ") == 1);
@@ -51,11 +52,63 @@ TEST_CASE("one wrong number in a reference is found") {
   CHECK(count(run.output, "colossal:") == 0);  // all ranks say the same: nothing to explain
 
   std::ofstream(reference, std::ios::binary) << bytes.substr(0, bytes.size() / 2);
-  const Finished torn = run_colossal({"verify", kModels + "gpt2", "--reference", reference});
+  const Finished torn = run_colossal({"verify", kModels + "gpt2", "--reference", reference, "-n", "2"});
   INFO(torn.output);
   CHECK(torn.exit_code != 0);
   CHECK(torn.exit_code < 128);
+  CHECK(count(torn.output, "\n") == 1);
   CHECK(count(torn.output, reference) == 1);
+}
+
+// A folder with the model alone.
+std::string bare_model(const ScratchFolder& scratch) {
+  for (const char* file : {"config.json", "model.safetensors"})
+    std::filesystem::copy_file(kModels + "gpt2/" + file, scratch / file);
+  return scratch.path().string();
+}
+
+TEST_CASE("without a reference two ranks are compared with one") {
+  const ScratchFolder scratch;
+  const std::string model = bare_model(scratch);
+  for (const char* dtype : {"float64", "float32"}) {
+    const Finished run = run_colossal({"verify", model, "-n", "2", "--dtype", dtype});
+    INFO(run.output);
+    CHECK(run.exit_code == 0);
+    CHECK(run.output.starts_with(model + ": " + dtype +
+                                 ", data 2, compared with one rank, as there is no reference.safetensors\n"));
+    CHECK(count(run.output, "\nverified: 31 quantities within tolerance\n") == 1);
+  }
+}
+
+TEST_CASE("what is missing is said once, with the way to make it") {
+  const ScratchFolder scratch;
+  const std::string model = bare_model(scratch), reference = model + "/reference.safetensors";
+  const auto refused = [](const std::vector<std::string>& arguments, const std::string& text) {
+    const Finished run = run_colossal(arguments);
+    CHECK(run.exit_code == 2);
+    CHECK(run.output == text + "\n");
+  };
+  refused({"verify", model},
+          "verify " + model + ": there is no " + reference +
+              ", and one rank has nothing else to be compared with. `tools/make_reference.py " + model +
+              "` makes it with transformers; -n 2 compares two ranks with one.");
+  refused({"verify", "/nowhere", "-n", "2"},
+          "verify /nowhere: there is no /nowhere/config.json. Name a Hugging Face folder (config.json and "
+          "model.safetensors); `colossal checkpoint export RUN /nowhere` makes one of a run.");
+  refused({"verify", model, "-n", "2", "--reference", "/nowhere"},
+          "--reference /nowhere: there is no such file. `tools/make_reference.py " + model +
+              " --output /nowhere` makes it with transformers.");
+  std::filesystem::copy_file(kModels + "gpt2/reference.safetensors", reference);
+  refused({"verify", model, "-n", "2", "--dtype", "float32"},
+          "verify " + model + ": float32 is judged by " + model +
+              "/tolerance.json, which is not there. `tools/make_reference.py " + model + " --output " +
+              reference + "` makes both; --dtype float64 needs none.");
+  const Finished foreign =
+      run_colossal({"verify", kModels + "gpt2-untied", "-n", "2", "--reference", reference});
+  INFO(foreign.output);
+  CHECK(foreign.exit_code == 3);
+  CHECK(count(foreign.output, "\n") == 1);
+  CHECK(count(foreign.output, reference) == 1);
 }
 
 TEST_CASE("layouts that cannot be") {

@@ -9,6 +9,7 @@
 #include "colossal/nn/dense_factory.h"
 #include "colossal/train/verify.h"
 #include "tests/oracles/models.h"
+#include "tests/support/scratch.h"
 
 using namespace colossal;
 
@@ -66,6 +67,31 @@ TEST_CASE("a difference is reported and fails") {
   CHECK(!report.passed());
   CHECK_THROWS_WITH_AS(train::verify({.model = kModels / "gpt2", .dtype = at::kHalf}, comm::Mesh(), {}),
                        "verify: dtype Half has no tolerance. Allowed: float64, float32.", ConfigError);
+}
+
+TEST_CASE("without a reference every rank compares with the dense model on one rank") {
+  const testing::ScratchFolder scratch;
+  for (const char* file : {"config.json", "model.safetensors"})
+    std::filesystem::copy_file(kModels / "qwen2" / file, scratch / file);
+  const auto run = [&](at::ScalarType dtype, at::ScalarType compute) {
+    std::vector<train::VerifyReport> reports(3);
+    comm::run_ranks(3, [&](std::shared_ptr<comm::World> world) {
+      const comm::Mesh mesh(world, comm::MeshShape({{"data", 3}}));
+      reports[mesh.rank()] = train::verify({.model = scratch.path(), .dtype = dtype}, mesh, [&](auto state) {
+        return std::make_unique<nn::DenseFactory>(mesh, state, nn::DenseOptions{.compute = compute});
+      });
+    });
+    for (const train::VerifyReport& report : reports) CHECK(report.text() == reports[0].text());
+    return reports[0];
+  };
+  for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+    const train::VerifyReport report = run(dtype, dtype);
+    CAPTURE(report.text());
+    CHECK(report.passed());
+    CHECK(report.differences.size() == 30);
+  }
+  CHECK(!run(at::kDouble, at::kFloat).passed());
+  CHECK(!run(at::kFloat, at::kBFloat16).passed());
 }
 
 TEST_CASE("float32 arithmetic does not pass for float64") {
