@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the tree that a compiler does not check: who may include whom, banned includes, sizes, licence line.
+"""The rules of the tree that a compiler does not check: who may include whom, banned includes, sizes, licence line, format.
 
     tools/check_policy.py        # exit 1 and one line per breach: file:line: rule
 """
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -29,8 +30,8 @@ BANNED = [
     (re.compile(r'#include\s+[<"]torch/torch\.h'), "torch/torch.h costs 14 to 20 s per file: include what is used"),
     (re.compile(r'#include\s+[<"]Python\.h'), "no Python in the process"),
     (re.compile(r"\bgetDefaultCPUGenerator\b|\bmanual_seed\b"), "the default generator is shared by all threads: use tensor/random.h"),
-    
 ]
+CLANG_FORMAT = "14"  # versions differ in details; this one is Debian 12's
 C10D = re.compile(r'#include\s+[<"](torch/csrc/distributed|gloo/)')
 INCLUDE = re.compile(r'#include\s+"colossal/([a-z_]+)/')
 
@@ -58,18 +59,34 @@ def check(path, text):
                 yield number, f"parallel/{parts[2]} may not include its sibling {sibling[1]}"
 
 
+def unformatted(root, names):
+    """The files that `make format` would change, and why nothing was looked at."""
+    if not shutil.which("clang-format"):
+        return [], "clang-format is not installed"
+    version = subprocess.run(["clang-format", "--version"], text=True, capture_output=True, check=True).stdout
+    if f"version {CLANG_FORMAT}." not in version:
+        return [], f"{version.strip()}, not {CLANG_FORMAT}"
+    found = subprocess.run(["clang-format", "--dry-run", *names], cwd=root, text=True, capture_output=True, check=True).stderr
+    return sorted(set(re.findall(r"^(.+?):\d+:\d+: warning: code should be clang-formatted", found, re.MULTILINE))), None
+
+
 def main():
     root = pathlib.Path(__file__).resolve().parent.parent
     names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*.h", "*.cpp"], cwd=root, text=True,
                            capture_output=True, check=True).stdout.split()
+    names = [name for name in names if (root / name).exists()]
     breaches = 0
     for name in names:
         path = pathlib.Path(name)
-        if not (root / path).exists():
-            continue
         for line, rule in check(path, (root / path).read_text(errors="replace")):
             print(f"{name}:{line}: {rule}")
             breaches += 1
+    changed, skipped = unformatted(root, names)
+    if skipped:
+        print(f"policy: format not checked: {skipped}")
+    for name in changed:
+        print(f"{name}:1: not as clang-format writes it: make format")
+    breaches += len(changed)
     print(f"policy: {len(names)} files, {breaches} breaches")
     return 1 if breaches else 0
 
