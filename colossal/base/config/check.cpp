@@ -151,8 +151,7 @@ Checked check_value(const Field& field, const Value& value) {
     return result;
   }
   if (result.value.get<List>() == nullptr) {
-    Value element = value;
-    result.value.data = List{element};
+    result.value.data = List{value};
     result.problem = check_element(field, field.path, std::get<List>(result.value.data)[0]);
     return result;
   }

@@ -38,7 +38,7 @@ void wrap(std::string& out, const std::string& text, std::string_view prefix, si
   out += fmt::format("{}{}\n", prefix, line);
 }
 
-std::string markdown_cell(std::string text) {
+std::string markdown_cell(const std::string& text) {
   std::string out;
   for (const char c : text) out += c == '|' ? std::string("\\|") : std::string(1, c);
   return out;

@@ -22,10 +22,10 @@ Value convert(const toml::node& node, const std::string& name) {
       Value converted = convert(child, name);
       // A key counts as standing where its name stands: the value of a list may begin lines below.
       if (key.source().begin.line > 0) converted.origin.line = static_cast<int64_t>(key.source().begin.line);
-      result.emplace_back(std::string(key.str()), std::move(converted));
+      result.push_back({std::string(key.str()), std::move(converted)});
     }
     std::stable_sort(result.begin(), result.end(), [](const auto& a, const auto& b) {
-      return a.second.origin.line < b.second.origin.line;  // toml++ sorts by name
+      return a.value.origin.line < b.value.origin.line;  // toml++ sorts by name
     });
     value.data = std::move(result);
   } else if (const auto* array = node.as_array()) {

@@ -49,7 +49,7 @@ struct TomlText {
   std::string operator()(const Table& table) const {
     std::string text = "{";
     for (size_t i = 0; i < table.size(); ++i) {
-      text += fmt::format("{} {} = {}", i > 0 ? "," : "", table[i].first, toml_text(table[i].second));
+      text += fmt::format("{} {} = {}", i > 0 ? "," : "", table[i].key, toml_text(table[i].value));
     }
     return text + " }";
   }

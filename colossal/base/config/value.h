@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -24,8 +23,9 @@ struct Origin {
 };
 
 struct Value;
+struct Entry;
 using List = std::vector<Value>;
-using Table = std::vector<std::pair<std::string, Value>>;  // in written order
+using Table = std::vector<Entry>;  // in written order
 
 struct Value {
   std::variant<bool, int64_t, double, std::string, List, Table> data;
@@ -36,6 +36,11 @@ struct Value {
   const T* get() const {
     return std::get_if<T>(&data);
   }
+};
+
+struct Entry {
+  std::string key;
+  Value value;
 };
 
 // The value in TOML, on one line. Reading it back gives the same value (doubles in shortest exact form).
