@@ -194,7 +194,7 @@ at::Tensor reduce_scatter(const at::Tensor& x, const Group& group, int64_t dim, 
   const at::Tensor in = stack_pieces(x.detach(), group.size(), dim);
   std::vector<int64_t> sizes = x.sizes().vec();
   sizes[dim] /= group.size();
-  const at::Tensor out = at::empty(sizes, in.options());
+  at::Tensor out = at::empty(sizes, in.options());
   complete(issue_reduce_scatter(out, in, group, op));
   return out;
 }
@@ -241,7 +241,7 @@ at::Tensor all_to_all(const at::Tensor& x, const Group& group, const std::vector
   const at::Tensor in = x.detach().contiguous();
   std::vector<int64_t> sizes = in.sizes().vec();
   sizes[0] = std::accumulate(recv_rows.begin(), recv_rows.end(), int64_t{0});
-  const at::Tensor out = at::empty(sizes, in.options());
+  at::Tensor out = at::empty(sizes, in.options());
   const int64_t row_bytes = to_send == 0 ? 0 : bytes(in) / to_send;
   complete(issue("all_to_all", group, {in, (to_send - send_rows[group.index()]) * row_bytes}, {out, in},
                  [&](Backend& b) { return b.all_to_all(out, in, recv_rows, send_rows); }));
@@ -303,7 +303,7 @@ at::Tensor scatter(const at::Tensor& x, const at::Tensor& like, const Group& gro
   }
   if (group.size() == 1) return x;
   const at::Tensor in = is_root ? x.detach().contiguous() : at::Tensor();
-  const at::Tensor out = at::empty(like.sizes(), like.options());
+  at::Tensor out = at::empty(like.sizes(), like.options());
   complete(issue("scatter", group, {out, is_root ? (group.size() - 1) * bytes(out) : 0}, {out, in},
                  [&](Backend& b) { return b.scatter(out, in, root); }));
   return out;

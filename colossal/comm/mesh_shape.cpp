@@ -29,7 +29,7 @@ MeshShape::MeshShape(std::vector<Axis> axes) : axes_(std::move(axes)) {
       size = std::min<int64_t>(size * axis.size, int64_t{1} << 31);
     }
   }
-  if (size > INT32_MAX) problems.push_back("mesh: the product of the axes exceeds 2147483647 ranks.");
+  if (size > INT32_MAX) problems.emplace_back("mesh: the product of the axes exceeds 2147483647 ranks.");
   if (!problems.empty()) throw ConfigError(problems);
   size_ = static_cast<int>(size);
 }

@@ -14,8 +14,6 @@
 #include "colossal/base/text.h"
 #include "colossal/comm/launch/rank_process.h"
 
-extern char** environ;
-
 namespace colossal::comm {
 namespace {
 
@@ -126,7 +124,7 @@ class Launcher {
   }
 
   void handle_signals() {
-    signalfd_siginfo info;
+    signalfd_siginfo info{};
     while (::read(signals_.fd(), &info, sizeof(info)) == sizeof(info)) {
       const int number = static_cast<int>(info.ssi_signo);
       if (number == SIGCHLD) continue;
@@ -204,7 +202,7 @@ class Launcher {
   }
 
   LaunchOptions options_;
-  sigset_t found_mask_;
+  sigset_t found_mask_{};
   Socket signals_;
   std::vector<RankProcess> ranks_;
   std::vector<const RankProcess*> ended_;  // in the order of their ends

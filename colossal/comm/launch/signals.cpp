@@ -11,12 +11,14 @@ namespace {
 constexpr int kSignals[3] = {SIGTERM, SIGINT, SIGUSR1};
 
 // A handler can reach nothing but process-wide state; lock-free atomics are safe in it.
+// NOLINTBEGIN(cppcoreguidelines-avoid-non-const-global-variables)
 std::atomic<bool> save{false};
 std::atomic<int> stop{0};
 // Handlers belong to the process, and so does what they replaced.
 std::mutex handlers_mutex;
 int num_objects = 0;
 struct sigaction previous[3];
+// NOLINTEND(cppcoreguidelines-avoid-non-const-global-variables)
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 void on_signal(int signal) {

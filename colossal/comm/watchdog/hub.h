@@ -56,7 +56,7 @@ class Hub {
   void loop();
   void accept_members();
   void handle(Member& member, const Json& message);
-  void heartbeat(Member& member, const Json& message);
+  void heartbeat(Member& member, const Json& beat);
   void failed(Member& member, const Json& message);
   void drop_closed();
   void forgive(Clock::duration gap);

@@ -5,8 +5,9 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
+
+#include <ctime>
 
 #include "colossal/base/error.h"
 #include "colossal/comm/watchdog/dump.h"
@@ -25,7 +26,7 @@ constexpr milliseconds kReport{3'000};
 constexpr milliseconds kDump{1'000};
 
 double clock_seconds(clockid_t clock) {
-  timespec t;
+  timespec t{};
   clock_gettime(clock, &t);
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
@@ -182,7 +183,7 @@ void Watchdog::beat() {
 
 // Processor time of all threads but this one, and blocks read or written, since the last call.
 bool Watchdog::work_was_done() {
-  rusage usage;
+  rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   const double work = clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - clock_seconds(CLOCK_THREAD_CPUTIME_ID);
   const int64_t blocks = usage.ru_inblock + usage.ru_oublock + usage.ru_majflt;

@@ -48,7 +48,7 @@ class Lockstep final : private Task {
   Lockstep(Session& session, Background& background) : session_(session), background_(background) {}
 
   struct Call {
-    Op op;
+    Op op{};
     at::ScalarType dtype = at::kByte;
     ReduceOp reduce_op = ReduceOp::sum;
     int root = -1;

@@ -32,8 +32,8 @@ class Mailman final : public Background {
     friend class Mailman;
     struct Parcel {
       Transfer transfer;
-      uint64_t ticket;  // number of the message within its ordered pair, from 1
-      int64_t bytes;
+      uint64_t ticket = 0;  // number of the message within its ordered pair, from 1
+      int64_t bytes = 0;
       int64_t moved = 0;
       enum class Phase { waiting, moving, reading_elsewhere, done } phase = Phase::waiting;
     };

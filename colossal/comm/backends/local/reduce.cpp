@@ -102,7 +102,7 @@ struct Avg : Sum {
 struct Max {
   template <class T>
   COLOSSAL_INLINE static T combine(T a, T b) {
-    return (a > b) | (a != a) ? a : b;
+    return ((a > b) | (a != a)) ? a : b;
   }
   template <class T>
   COLOSSAL_INLINE static T finish(T x, T) {
@@ -112,7 +112,7 @@ struct Max {
 struct Min {
   template <class T>
   COLOSSAL_INLINE static T combine(T a, T b) {
-    return (a < b) | (a != a) ? a : b;
+    return ((a < b) | (a != a)) ? a : b;
   }
   template <class T>
   COLOSSAL_INLINE static T finish(T x, T) {

@@ -107,7 +107,7 @@ void Collectives::reduce_small(Lane lane, const Lockstep::Call& call, const Redu
   if (!wanted) {
     return;
   }
-  std::array<const void*, 8> few;
+  std::array<const void*, 8> few{};
   std::vector<const void*> many(n_ > 8 ? n_ : 0);
   const void** sources = n_ > 8 ? many.data() : few.data();
   for (int j = 0; j < n_; ++j) {

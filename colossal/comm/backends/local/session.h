@@ -82,7 +82,7 @@ class Session {
 
   // Between these two no other thread's memory may be freed by an error: see fail().
   void begin_touching();
-  void end_touching() { self().touching.store(0, std::memory_order_release); }
+  void end_touching() const { self().touching.store(0, std::memory_order_release); }
 
  private:
   using Clock = std::chrono::steady_clock;
