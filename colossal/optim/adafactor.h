@@ -14,9 +14,9 @@ class Adafactor final : public SlotOptimizer {
   Adafactor(const OptimizerOptions& options, std::vector<nn::Parameter> parameters, comm::Mesh mesh);
 
  private:
-  void update(const StepOptions& options) override;
-  // The gradient over the root of its estimated second moment, in the logical dims of the local piece.
-  at::Tensor scaled_gradient(size_t parameter, const at::Tensor& gradient, double beta2);
+  void update(const StepOptions& step) override;
+  // The gradient over the root of its estimated second moment, in the logical dims of the local piece of parameter i.
+  at::Tensor scaled_gradient(size_t i, const at::Tensor& gradient, double beta2);
   // Mean along a logical dim of a local piece, over all shards of that dim.
   at::Tensor mean_along(const at::Tensor& x, const tensor::Layout& layout, size_t dim) const;
   double rate(double learning_rate, double weight_rms) const;

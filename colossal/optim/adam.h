@@ -17,12 +17,12 @@ class Adam final : public SlotOptimizer {
   Adam(const OptimizerOptions& options, Decay decay, std::vector<nn::Parameter> parameters, comm::Mesh mesh);
 
  private:
-  void update(const StepOptions& options) override;
+  void update(const StepOptions& step) override;
   template <typename T>
   void update_on_cpu(const std::vector<size_t>& which, const StepOptions& step);
   void update_on_cuda(const std::vector<size_t>& which, const StepOptions& step);
-  void update_elementwise(size_t parameter, const StepOptions& step);
-  AdamCoefficients coefficients(size_t parameter, const StepOptions& step) const;
+  void update_elementwise(size_t i, const StepOptions& step);
+  AdamCoefficients coefficients(size_t i, const StepOptions& step) const;
 
   OptimizerOptions options_;
   Decay decay_;

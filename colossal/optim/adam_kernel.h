@@ -36,7 +36,7 @@ template <typename T>
 struct AdamJob {
   AdamTensors<T> tensors;
   int64_t numel = 0;
-  AdamCoefficients coefficients;
+  AdamCoefficients coefficients{};
 };
 
 // All jobs in one parallel region: threads share the elements evenly, whatever the sizes of the tensors.

@@ -13,8 +13,8 @@ class Lamb final : public SlotOptimizer {
   Lamb(const OptimizerOptions& options, std::vector<nn::Parameter> parameters, comm::Mesh mesh);
 
  private:
-  void update(const StepOptions& options) override;
-  at::Tensor direction(size_t parameter);  // u, from the moments
+  void update(const StepOptions& step) override;
+  at::Tensor direction(size_t i);  // u of parameter i, from the moments
   OptimizerOptions options_;
 };
 

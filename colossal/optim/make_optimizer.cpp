@@ -38,7 +38,7 @@ class Problems {
     only_for("nesterov", o_.nesterov, {"sgd"});
     only_for("amsgrad", o_.amsgrad, {"adamw", "adam"});
     if (o_.nesterov && o_.name == "sgd" && o_.momentum == 0) {
-      found_.push_back("optimizer.nesterov needs optimizer.momentum above 0. Usual: 0.9.");
+      found_.emplace_back("optimizer.nesterov needs optimizer.momentum above 0. Usual: 0.9.");
     }
   }
   void raise() {

@@ -12,7 +12,7 @@ class Sgd final : public SlotOptimizer {
   Sgd(const OptimizerOptions& options, std::vector<nn::Parameter> parameters, comm::Mesh mesh);
 
  private:
-  void update(const StepOptions& options) override;
+  void update(const StepOptions& step) override;
   OptimizerOptions options_;
 };
 
@@ -22,7 +22,7 @@ class Lars final : public SlotOptimizer {
   Lars(const OptimizerOptions& options, std::vector<nn::Parameter> parameters, comm::Mesh mesh);
 
  private:
-  void update(const StepOptions& options) override;
+  void update(const StepOptions& step) override;
   OptimizerOptions options_;
 };
 

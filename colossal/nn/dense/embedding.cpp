@@ -48,7 +48,7 @@ const functional::DeferredRowsPtr& DenseEmbedding::share_gradient() {
   return deferred_;
 }
 
-DensePositions::DensePositions(DenseContextPtr context, const EmbeddingOptions& options) {
+DensePositions::DensePositions(const DenseContextPtr& context, const EmbeddingOptions& options) {
   const tensor::Shape shape = {options.num_embeddings, options.size};
   weight_ = add_parameter("weight", shape, context->replicated(shape, Init::normal(options.init_std), true),
                           context->parameter_options());

@@ -26,7 +26,7 @@ class DenseEmbedding final : public UnaryLayer {
 
 class DensePositions final : public PositionLayer {
  public:
-  DensePositions(DenseContextPtr context, const EmbeddingOptions& options);
+  DensePositions(const DenseContextPtr& context, const EmbeddingOptions& options);
   // ShapeError when the sequence runs past the table.
   at::Tensor forward(const at::Tensor& x, int64_t offset) override;
 

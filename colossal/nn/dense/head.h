@@ -13,7 +13,7 @@ namespace colossal::nn {
 
 class DenseHead final : public HeadLayer {
  public:
-  DenseHead(DenseContextPtr context, const HeadOptions& options);
+  DenseHead(const DenseContextPtr& context, const HeadOptions& options);
   at::Tensor logits(const at::Tensor& x) override;
   at::Tensor loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) override;
   at::Tensor log_probs(const at::Tensor& x, const at::Tensor& labels) override;

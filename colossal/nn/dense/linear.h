@@ -13,9 +13,9 @@ namespace colossal::nn {
 
 class DenseLinear final : public UnaryLayer {
  public:
-  DenseLinear(DenseContextPtr context, const LinearOptions& options);
+  DenseLinear(const DenseContextPtr& context, const LinearOptions& options);
   // The weight is logically `weight` (outputs before inputs), locally [.., in]; the bias likewise, or none.
-  DenseLinear(DenseContextPtr context, const tensor::Shape& weight, int64_t in,
+  DenseLinear(const DenseContextPtr& context, const tensor::Shape& weight, int64_t in,
               const std::optional<tensor::Shape>& bias, double init_std,
               functional::Activation activation = functional::Activation::none);
   at::Tensor forward(const at::Tensor& x) override;

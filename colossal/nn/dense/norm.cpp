@@ -5,7 +5,7 @@
 
 namespace colossal::nn {
 
-DenseNorm::DenseNorm(DenseContextPtr context, const NormOptions& options) : options_(options) {
+DenseNorm::DenseNorm(const DenseContextPtr& context, const NormOptions& options) : options_(options) {
   const int64_t size = options.size;
   const at::TensorOptions dtype = context->parameter_options();
   weight_ = add_parameter("weight", {size}, context->replicated({size}, Init::ones(), false), dtype);

@@ -13,7 +13,7 @@ namespace colossal::nn {
 
 class DenseNorm final : public NormLayer {
  public:
-  DenseNorm(DenseContextPtr context, const NormOptions& options);
+  DenseNorm(const DenseContextPtr& context, const NormOptions& options);
   at::Tensor forward(const at::Tensor& x) override;
   Added add(const at::Tensor& x, const at::Tensor& residual) override;
 

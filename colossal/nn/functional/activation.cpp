@@ -15,7 +15,7 @@ constexpr int64_t kElementGrain = 16384;
 
 template <class Function>
 at::Tensor unary_forward(const at::Tensor& x) {
-  const at::Tensor y = at::empty_like(x);
+  at::Tensor y = at::empty_like(x);
   with_type(x.scalar_type(), [&](auto zero) {
     using T = decltype(zero);
     const T* from = x.const_data_ptr<T>();
@@ -29,7 +29,8 @@ at::Tensor unary_forward(const at::Tensor& x) {
 
 template <class Function>
 at::Tensor unary_backward(const at::Tensor& x, const at::Tensor& dy_in) {
-  const at::Tensor dy = dy_in.contiguous(), dx = at::empty_like(x);
+  const at::Tensor dy = dy_in.contiguous();
+  at::Tensor dx = at::empty_like(x);
   with_type(x.scalar_type(), [&](auto zero) {
     using T = decltype(zero);
     const T *from = x.const_data_ptr<T>(), *dfrom = dy.const_data_ptr<T>();
@@ -56,7 +57,7 @@ struct Unary : ag::Function<Unary<Function>> {
 
 at::Tensor swiglu_forward(const at::Tensor& like, const at::Tensor& gate, const at::Tensor& up,
                           int64_t stride, at::IntArrayRef shape) {
-  const at::Tensor y = at::empty(shape, like.options());
+  at::Tensor y = at::empty(shape, like.options());
   const int64_t f = shape.back();
   with_type(like.scalar_type(), [&](auto zero) {
     using T = decltype(zero);
@@ -84,7 +85,7 @@ void swiglu_backward(const at::Tensor& gate, const at::Tensor& up, const at::Ten
 }
 
 at::Tensor packed_backward(const at::Tensor& packed, const at::Tensor& dy) {
-  const at::Tensor dpacked = at::empty_like(packed);
+  at::Tensor dpacked = at::empty_like(packed);
   const int64_t f = packed.size(-1) / 2;
   swiglu_backward(packed.narrow(-1, 0, f), packed.narrow(-1, f, f), dy, dpacked.narrow(-1, 0, f),
                   dpacked.narrow(-1, f, f), 2 * f);

@@ -17,7 +17,7 @@ namespace ag = torch::autograd;
 
 // [batch, heads, sequence, d] as the kernel wants it; key heads repeated for their group of query heads.
 at::Tensor by_head(const at::Tensor& x, int64_t heads) {
-  const at::Tensor t = x.transpose(1, 2);
+  at::Tensor t = x.transpose(1, 2);
   const int64_t group = heads / x.size(2);
   if (group == 1) return t;
   return t.unsqueeze(2)

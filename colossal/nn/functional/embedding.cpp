@@ -76,7 +76,7 @@ struct Embedding : ag::Function<Embedding> {
     const at::Tensor table = table_in.contiguous();
     std::vector<int64_t> shape = ids.sizes().vec();
     shape.push_back(table.size(1));
-    const at::Tensor out = at::empty(shape, table.options().dtype(static_cast<at::ScalarType>(dtype)));
+    at::Tensor out = at::empty(shape, table.options().dtype(static_cast<at::ScalarType>(dtype)));
     const int64_t h = table.size(1), *id = ids.const_data_ptr<int64_t>();
     with_type(table.scalar_type(), [&](auto from) {
       with_type(out.scalar_type(), [&](auto to) {

@@ -34,7 +34,7 @@ struct AddRows {
 }  // namespace
 
 at::Tensor sum_blocks(const at::Tensor& partials) {
-  const at::Tensor out = at::zeros({partials.size(1)}, partials.options());
+  at::Tensor out = at::zeros({partials.size(1)}, partials.options());
   with_type(partials.scalar_type(), [&](auto zero) {
     using T = decltype(zero);
     if constexpr (!std::is_same_v<T, c10::BFloat16>) {

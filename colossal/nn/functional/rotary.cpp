@@ -49,7 +49,7 @@ struct Rotate {
 at::Tensor rotate(const at::Tensor& x_in, const at::Tensor& cos, const at::Tensor& sin, int64_t offset,
                   int direction) {
   const at::Tensor x = x_in.stride(-1) == 1 ? x_in : x_in.contiguous();
-  const at::Tensor y = at::empty(x.sizes(), x.options());
+  at::Tensor y = at::empty(x.sizes(), x.options());
   with_type(x.scalar_type(), [&](auto zero) {
     using T = decltype(zero);
     using A = simd::Wide<T>;
