@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/statvfs.h>
 #include <torch/version.h>
+
+#include <cstdio>
 
 #include "colossal/base/error.h"
 #include "colossal/base/file.h"
@@ -156,7 +157,7 @@ std::vector<Json> together(const comm::Group& all, const Body& body) {
 fs::path save(const SaveRequest& request, const comm::Group& all) {
   const bool first = all.index() == 0;
   const int rank = all.size() == 1 ? 0 : all.ranks()[all.index()];
-  const fs::path target = request.folder / folder_name(request.step);
+  fs::path target = request.folder / folder_name(request.step);
   const fs::path aside = request.folder / (".aside-" + folder_name(request.step));
   const auto note = [&](const std::string& what) {
     if (request.before_operation) request.before_operation(what);

@@ -210,7 +210,7 @@ void Loader::load_state(const Json& state) {
   }
   const auto consumed = state.find("samples_consumed");
   if (consumed == state.end() || !consumed->is_number_integer() || consumed->get<int64_t>() < 0) {
-    problems.push_back(
+    problems.emplace_back(
         "data position in the checkpoint has no valid \"samples_consumed\". Allowed: an integer from 0.");
   }
   if (!problems.empty()) throw ConfigError(std::move(problems));

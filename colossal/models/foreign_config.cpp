@@ -36,7 +36,7 @@ bool ForeignConfig::boolean(const std::string& key, std::optional<bool> otherwis
   return get<bool>(key, otherwise, "true or false", [](const Json& v) { return v.is_boolean(); });
 }
 
-std::string ForeignConfig::text(const std::string& key, std::optional<std::string> otherwise) {
+std::string ForeignConfig::text(const std::string& key, const std::optional<std::string>& otherwise) {
   return get<std::string>(key, otherwise, "a string", [](const Json& v) { return v.is_string(); });
 }
 

@@ -27,7 +27,7 @@ class ForeignConfig {
   int64_t integer(const std::string& key, std::optional<int64_t> otherwise = {});
   double number(const std::string& key, std::optional<double> otherwise = {});
   bool boolean(const std::string& key, std::optional<bool> otherwise = {});
-  std::string text(const std::string& key, std::optional<std::string> otherwise = {});
+  std::string text(const std::string& key, const std::optional<std::string>& otherwise = {});
   // A nested object (empty when absent); its problems go to this reader's list through `adopt`.
   Json object(const std::string& key) const;
   void adopt(ForeignConfig&& nested);

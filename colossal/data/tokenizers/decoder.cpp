@@ -141,7 +141,7 @@ std::unique_ptr<Decoder> read_decoder(const JsonNode& node) {
     return simple([](std::vector<std::string>& tokens) {
       std::string all;
       for (const std::string& token : tokens) all += token;
-      tokens.assign(1, std::move(all));
+      tokens.assign(1, all);
     });
   }
   if (type == "Replace") {

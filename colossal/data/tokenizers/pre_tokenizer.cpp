@@ -200,9 +200,9 @@ void add_stage(const JsonNode& node, PreTokenizer& chain);
 void add_byte_level(const JsonNode& node, PreTokenizer& chain) {
   if (node.boolean_or("add_prefix_space", true)) chain.stages.push_back(std::make_unique<PrefixSpaceStage>());
   if (node.boolean_or("use_regex", true)) {
-    static const nlohmann::json kGpt2 = {
+    static const nlohmann::json gpt2 = {
         {"Regex", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"}};
-    chain.stages.push_back(std::make_unique<SplitByPattern>(Pattern(JsonNode("GPT-2 pattern", kGpt2)),
+    chain.stages.push_back(std::make_unique<SplitByPattern>(Pattern(JsonNode("GPT-2 pattern", gpt2)),
                                                             Behavior::isolated, false));
   }
   chain.byte_level = true;

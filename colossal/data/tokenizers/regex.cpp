@@ -190,7 +190,7 @@ Regex::Regex(Regex&&) noexcept = default;
 
 void Regex::for_each_match(std::string_view text, FunctionRef<void(size_t, size_t)> visit) const {
   const MatchData match(code_->code);
-  const auto subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+  const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(match.data);
   for (size_t at = 0; at < text.size();) {
     int status = PCRE2_ERROR_JIT_STACKLIMIT;
