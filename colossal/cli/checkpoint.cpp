@@ -86,7 +86,7 @@ void add_checkpoint(CLI::App& app, Invocation& invocation) {
   command->require_subcommand(1);
   auto dir = std::make_shared<std::string>();
   auto output = std::make_shared<std::string>();
-  const auto add = [&](const char* name, const char* help, std::function<int()> action) {
+  const auto add = [&](const char* name, const char* help, const std::function<int()>& action) {
     CLI::App* sub = command->add_subcommand(name, help);
     sub->add_option("dir", *dir, "a checkpoint, or the output folder of a run")->required();
     sub->callback([action, &invocation] { invocation.action = action; });

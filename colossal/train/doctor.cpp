@@ -13,19 +13,12 @@
 #include "colossal/base/version.h"
 #include "colossal/tensor/matmul_peak.h"
 #include "colossal/tensor/matmul_tuner.h"
+#include "colossal/train/monitor/run_folder.h"
 
 namespace colossal::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-std::string processor() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with("model name")) return std::string(trim(line.substr(line.find(':') + 1)));
-  }
-  return "unknown";
-}
 
 int64_t memory_kib(const std::string& key) {
   std::ifstream in("/proc/meminfo");
@@ -90,7 +83,7 @@ MachineReport examine_machine(int num_ranks) {
 
   fact("colossal", kVersion);
   fact("libtorch", TORCH_VERSION);
-  fact("processor", processor());
+  fact("processor", processor_name());
   fact("cores", std::to_string(cores));
   fact("threads per rank", fmt::format("{} with {} rank{}{}", threads, num_ranks, num_ranks == 1 ? "" : "s",
                                        omp != nullptr ? " (OMP_NUM_THREADS)" : ""));

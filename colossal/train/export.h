@@ -16,7 +16,7 @@
 namespace colossal::train {
 
 // Writes config.json, model.safetensors and, where the run had one, tokenizer.json. One process; any checkpoint, whatever its layout.
-void export_huggingface(const std::filesystem::path& checkpoint, const std::filesystem::path& output);
+void export_huggingface(const std::filesystem::path& folder, const std::filesystem::path& output);
 
 struct LoadedModel {
   std::shared_ptr<models::LanguageModel> model;

@@ -91,6 +91,7 @@ Trainer::Trainer(RunConfig config, Context context, Resume resume_from)
       build_model(config_, context_, datasets.tokenizer->vocab_size());
   Engine engine = build_engine(config_, context_, model);
   data::Loader loader = build_loader(config_, context_, datasets.train);
+  // NOLINTNEXTLINE(modernize-make-unique): SignalFlags stays where it was made
   parts_.reset(new Parts{.data = std::move(datasets),
                          .model = std::move(model),
                          .engine = std::move(engine),

@@ -27,7 +27,7 @@ void take_overrides(const std::vector<std::string>& overrides, config::Review& r
 }  // namespace
 
 const config::Schema& run_schema() {
-  static const config::Schema kSchema = config::make_schema<RunConfig>([](config::Section<RunConfig>& c) {
+  static const config::Schema schema = config::make_schema<RunConfig>([](config::Section<RunConfig>& c) {
     c.table("run", &RunConfig::run, "The run as a whole.", describe_run);
     c.table("model", &RunConfig::model,
             "What is trained. With no key at all: GPT-2 of 6 layers, 384 wide, 6 heads.", describe_model);
@@ -39,7 +39,7 @@ const config::Schema& run_schema() {
     c.table("checkpoint", &RunConfig::checkpoint, "What is saved, and when.", describe_checkpoint);
     c.table("comm", &RunConfig::comm, "How ranks talk.", describe_comm);
   });
-  return kSchema;
+  return schema;
 }
 
 RunConfig parse_run_config(const std::string& text, const std::string& name,

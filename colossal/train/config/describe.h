@@ -7,15 +7,15 @@
 
 namespace colossal::train {
 
-void describe_run(config::Section<RunSection>& run);
-void describe_model(config::Section<ModelSection>& model);
-void describe_data(config::Section<DataSection>& data);
-void describe_train(config::Section<TrainSection>& train);
-void describe_optimizer(config::Section<OptimizerSection>& optimizer);
-void describe_schedule(config::Section<ScheduleSection>& schedule);
-void describe_parallel(config::Section<ParallelSection>& parallel);
-void describe_checkpoint(config::Section<CheckpointSection>& checkpoint);
-void describe_comm(config::Section<CommSection>& comm);
+void describe_run(config::Section<RunSection>&);
+void describe_model(config::Section<ModelSection>&);
+void describe_data(config::Section<DataSection>&);
+void describe_train(config::Section<TrainSection>&);
+void describe_optimizer(config::Section<OptimizerSection>&);
+void describe_schedule(config::Section<ScheduleSection>&);
+void describe_parallel(config::Section<ParallelSection>&);
+void describe_checkpoint(config::Section<CheckpointSection>&);
+void describe_comm(config::Section<CommSection>&);
 
 // All sections; made once, immutable.
 const config::Schema& run_schema();

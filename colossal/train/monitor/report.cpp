@@ -189,13 +189,13 @@ std::string report_html(const std::vector<Json>& runs) {
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<title>Colossal report</title>\n<style>\n";
-  page += report_style();
+  page += kReportStyle;
   page += "</style>\n</head>\n<body>\n";
-  page += report_body();
+  page += kReportBody;
   page += "<script type=\"application/json\" id=\"data\">" + embedded(Json(runs)) +
           "</script>\n<script>\n'use strict';\n";
-  page += report_chart();
-  page += report_script();
+  page += kReportChart;
+  page += kReportScript;
   page += "</script>\n</body>\n</html>\n";
   return page;
 }
@@ -206,7 +206,7 @@ std::filesystem::path write_report(const std::vector<std::filesystem::path>& run
     throw ConfigError("report: no run folder given. Write for example: colossal report runs/first.");
   std::vector<Json> data;
   for (const auto& run : runs) data.push_back(report_data(run));
-  const std::filesystem::path path = page.value_or(RunFolder{runs.front()}.report());
+  std::filesystem::path path = page.value_or(RunFolder{runs.front()}.report());
   write_file_durably(path, report_html(data));
   return path;
 }

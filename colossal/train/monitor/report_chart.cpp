@@ -3,8 +3,7 @@
 
 namespace colossal::train {
 
-std::string_view report_chart() {
-  return R"js(
+const std::string_view kReportChart = R"js(
 const SVG = 'http://www.w3.org/2000/svg';
 const filled = (node, attributes, children) => {
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -236,6 +235,5 @@ class Chart {
   }
 }
 )js";
-}
 
 }  // namespace colossal::train

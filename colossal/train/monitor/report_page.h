@@ -5,9 +5,9 @@
 
 namespace colossal::train {
 
-std::string_view report_style();   // CSS
-std::string_view report_body();    // HTML between <body> and the data
-std::string_view report_chart();   // JavaScript: one chart, drawn as SVG
-std::string_view report_script();  // JavaScript: the page
+extern const std::string_view kReportStyle;   // CSS
+extern const std::string_view kReportBody;    // HTML between <body> and the data
+extern const std::string_view kReportChart;   // JavaScript: one chart, drawn as SVG
+extern const std::string_view kReportScript;  // JavaScript: the page
 
 }  // namespace colossal::train

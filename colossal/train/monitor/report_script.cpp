@@ -3,8 +3,7 @@
 
 namespace colossal::train {
 
-std::string_view report_script() {
-  return R"js(
+const std::string_view kReportScript = R"js(
 const runs = JSON.parse(document.getElementById('data').textContent);
 const byId = id => document.getElementById(id);
 // The longer the run, the more steps a point of the screen stands for.
@@ -171,6 +170,5 @@ draw();
 let pending;
 addEventListener('resize', () => { cancelAnimationFrame(pending); pending = requestAnimationFrame(draw); });
 )js";
-}
 
 }  // namespace colossal::train

@@ -3,8 +3,7 @@
 
 namespace colossal::train {
 
-std::string_view report_style() {
-  return R"css(
+const std::string_view kReportStyle = R"css(
 :root { color-scheme: light;
   --page: #f5f6f8; --card: #ffffff; --ink: #1b1f27; --soft: #626b7a; --line: #e3e6eb; --grid: #edeff3; --accent: #2f6fde;
   --c0: #2f6fde; --c1: #e07b1f; --c2: #2a9d5c; --c3: #c2407e; --c4: #7a5bd0; --c5: #b08900; --c6: #12909f; --c7: #6b7280;
@@ -82,10 +81,8 @@ footer { color: var(--soft); font-size: 12px; padding: 28px 0 40px; }
 @media (max-width: 640px) { main, header { padding-left: 14px; padding-right: 14px; } .sample { grid-template-columns: 1fr; } }
 @media print { .controls { display: none; } body { background: white; } }
 )css";
-}
 
-std::string_view report_body() {
-  return R"html(<header>
+const std::string_view kReportBody = R"html(<header>
 <h1 id="title">Run</h1><span class="sub" id="subtitle"></span><span class="grow"></span>
 <button id="theme" type="button" title="light or dark">Dark</button>
 </header>
@@ -108,6 +105,5 @@ std::string_view report_body() {
 lines their running mean. ▲ a value beyond the axis, which “outliers” brings in.<span id="thinned"></span></footer>
 </main>
 )html";
-}
 
 }  // namespace colossal::train

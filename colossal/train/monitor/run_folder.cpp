@@ -18,16 +18,6 @@
 namespace colossal::train {
 namespace {
 
-std::string processor() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    const size_t colon = line.find(':');
-    if (line.starts_with("model name") && colon != line.npos)
-      return std::string(trim(line.substr(colon + 1)));
-  }
-  return "unknown";
-}
-
 std::string utc_now() {
   const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   std::tm parts{};
@@ -38,6 +28,16 @@ std::string utc_now() {
 
 }  // namespace
 
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(':');
+    if (line.starts_with("model name") && colon != line.npos)
+      return std::string(trim(line.substr(colon + 1)));
+  }
+  return "unknown";
+}
+
 Json run_environment(int64_t world_size) {
   utsname system{};
   uname(&system);
@@ -47,7 +47,7 @@ Json run_environment(int64_t world_size) {
           {"ranks", world_size},
           {"host", system.nodename},
           {"system", fmt::format("{} {} {}", system.sysname, system.release, system.machine)},
-          {"processor", processor()},
+          {"processor", processor_name()},
           {"cores", std::thread::hardware_concurrency()},
           {"memory", human_bytes(memory)},
           {"colossal", kVersion},

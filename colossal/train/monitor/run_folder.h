@@ -6,6 +6,7 @@
 // Thread-safe: pure functions but for the files they write.
 #pragma once
 #include <filesystem>
+#include <string>
 
 #include "colossal/base/json.h"
 #include "colossal/train/config.h"
@@ -25,6 +26,9 @@ struct RunFolder {
   std::filesystem::path flight_recorder() const { return root / "flight-recorder"; }
   std::filesystem::path report() const { return root / "report.html"; }
 };
+
+// "AMD EPYC 7B13", as /proc/cpuinfo has it; "unknown" where it has none.
+std::string processor_name();
 
 // Host, processor, memory, versions, number of ranks: what somebody who compares two runs asks for.
 Json run_environment(int64_t world_size);

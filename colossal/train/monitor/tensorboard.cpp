@@ -40,15 +40,15 @@ std::string varint(uint64_t value) {
 }
 
 // Protocol buffer fields: (number << 3 | wire type), then the value.
-enum Wire { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
-std::string field(int number, Wire wire) { return varint(static_cast<uint64_t>(number) << 3 | wire); }
-std::string bytes_field(int number, std::string_view bytes) {
-  return field(number, kBytes) + varint(bytes.size()) + std::string(bytes);
+enum class Wire : uint64_t { varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 };
+std::string field(uint64_t number, Wire wire) { return varint(number << 3 | static_cast<uint64_t>(wire)); }
+std::string bytes_field(uint64_t number, std::string_view bytes) {
+  return field(number, Wire::bytes) + varint(bytes.size()) + std::string(bytes);
 }
 
 // Event: wall_time = 1 (double), step = 2 (int64); then one of file_version = 3, summary = 5, session_log = 7.
 std::string event(double wall_time, int64_t step, const std::string& what) {
-  return field(1, kFixed64) + little_endian(wall_time) + field(2, kVarint) +
+  return field(1, Wire::fixed64) + little_endian(wall_time) + field(2, Wire::varint) +
          varint(static_cast<uint64_t>(step)) + what;
 }
 
@@ -74,7 +74,7 @@ EventWriter::EventWriter(const std::filesystem::path& folder, int64_t first_step
     throw IoError(fmt::format("{}: cannot be opened for writing: {}.", path_.string(), std::strerror(errno)));
   record(event(wall_time, 0, bytes_field(3, "brain.Event:2")));
   if (first_step > 1) {
-    const std::string start = field(1, kVarint) + varint(1);  // SessionLog.status = START
+    const std::string start = field(1, Wire::varint) + varint(1);  // SessionLog.status = START
     record(event(wall_time, first_step, bytes_field(7, start)));
   }
   flush();
@@ -82,7 +82,7 @@ EventWriter::EventWriter(const std::filesystem::path& folder, int64_t first_step
 
 void EventWriter::scalar(std::string_view tag, double value, int64_t step, double wall_time) {
   const std::string entry =
-      bytes_field(1, tag) + field(2, kFixed32) + little_endian(static_cast<float>(value));
+      bytes_field(1, tag) + field(2, Wire::fixed32) + little_endian(static_cast<float>(value));
   record(event(wall_time, step, bytes_field(5, bytes_field(1, entry))));
 }
 
