@@ -59,10 +59,10 @@ void describe_things(Section<Things>& s) {
 }
 
 const Schema& schema() {
-  static const Schema kSchema = make_schema<Root>([](Section<Root>& root) {
+  static const Schema schema = make_schema<Root>([](Section<Root>& root) {
     root.table("things", &Root::things, "Things of every type.", describe_things);
   });
-  return kSchema;
+  return schema;
 }
 
 Root read(const std::string& toml, const std::vector<std::string>& changes = {}) {

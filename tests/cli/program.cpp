@@ -19,7 +19,7 @@ std::string write_run_file(const fs::path& output, const std::vector<std::string
   std::ofstream words(text);
   for (int i = 0; i < 300; i++) words << fmt::format("{} times {} makes {}.\n", i, i + 3, i * (i + 3));
 
-  const std::string path = output.string() + ".toml";
+  std::string path = output.string() + ".toml";
   std::ofstream file(path);
   file << fmt::format("run.output = \"{}\"\nrun.log_every = 1\n", output.string())
        << "model = { family = \"gpt2\", num_layers = 2, hidden_size = 32, num_heads = 2, dropout = 0.1 }\n"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The backends that the contract suite runs on, and ranks as threads on one of them.
 //
-//   on_backends(3, [](Group group) { ... });
+//   on_backends(3, [](const Group& group) { ... });
 #pragma once
 #include <doctest/doctest.h>
 
@@ -27,7 +27,7 @@ inline void on_backends(int num_ranks, const std::function<void(Group)>& body) {
 }
 
 // Small whole numbers that every dtype holds exactly; different for each member.
-inline at::Tensor sample(int member, std::vector<int64_t> sizes, at::ScalarType type) {
+inline at::Tensor sample(int member, const std::vector<int64_t>& sizes, at::ScalarType type) {
   int64_t numel = 1;
   for (const int64_t s : sizes) numel *= s;
   return (at::arange(numel, at::kLong) * 7 + member * 3).remainder(11).view(sizes).to(type);

@@ -45,6 +45,32 @@ void finish(Backend::Pending pending, bool overlapped) {
   }
 }
 
+// Member m sends (m + j) % 3 * count rows of 1 to j.
+void check_uneven_all_to_all(Backend& backend, int n, int index, int64_t count, bool overlapped) {
+  const at::ScalarType dtype = at::kFloat;
+  std::vector<int64_t> in_rows(n), out_rows(n);
+  int64_t in_total = 0, out_total = 0;
+  for (int j = 0; j < n; ++j) {
+    in_rows[j] = (2 * index + j) % 3 * count;
+    out_rows[j] = (2 * j + index) % 3 * count;
+    in_total += in_rows[j];
+    out_total += out_rows[j];
+  }
+  at::Tensor uneven = at::empty({out_total}, dtype);
+  finish(backend.all_to_all(uneven, source(index, in_total, dtype), out_rows, in_rows), overlapped);
+  std::vector<double> wanted;
+  for (int j = 0; j < n; ++j) {
+    int64_t begin = 0;
+    for (int k = 0; k < index; ++k) {
+      begin += (2 * j + k) % 3 * count;
+    }
+    for (int64_t i = 0; i < out_rows[j]; ++i) {
+      wanted.push_back(element(j, begin + i));
+    }
+  }
+  expect("all_to_all uneven", uneven, filled(out_total, dtype, [&](int64_t i) { return wanted[i]; }));
+}
+
 }  // namespace
 
 void check_collectives(Backend& backend, int n, int index, int64_t count, bool overlapped) {
@@ -74,28 +100,7 @@ void check_collectives(Backend& backend, int n, int index, int64_t count, bool o
            return element(static_cast<int>(i / count), index * count + i % count);
          }));
 
-  // Uneven: m sends (m + j) % 3 * count rows of 1 to j.
-  std::vector<int64_t> in_rows(n), out_rows(n);
-  int64_t in_total = 0, out_total = 0;
-  for (int j = 0; j < n; ++j) {
-    in_rows[j] = (2 * index + j) % 3 * count;
-    out_rows[j] = (2 * j + index) % 3 * count;
-    in_total += in_rows[j];
-    out_total += out_rows[j];
-  }
-  at::Tensor uneven = at::empty({out_total}, dtype);
-  run(backend.all_to_all(uneven, source(index, in_total, dtype), out_rows, in_rows));
-  std::vector<double> wanted;
-  for (int j = 0; j < n; ++j) {
-    int64_t begin = 0;
-    for (int k = 0; k < index; ++k) {
-      begin += (2 * j + k) % 3 * count;
-    }
-    for (int64_t i = 0; i < out_rows[j]; ++i) {
-      wanted.push_back(element(j, begin + i));
-    }
-  }
-  expect("all_to_all uneven", uneven, filled(out_total, dtype, [&](int64_t i) { return wanted[i]; }));
+  check_uneven_all_to_all(backend, n, index, count, overlapped);
 
   for (int root = 0; root < n; ++root) {
     x = source(index, count, dtype);

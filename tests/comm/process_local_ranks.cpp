@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
-#include <signal.h>
 #include <sys/wait.h>
 
+#include <csignal>
 #include <filesystem>
 #include <set>
 

@@ -15,7 +15,7 @@ TEST_CASE("autograd: backward is the adjoint of forward, in fp64") {
       [](const at::Tensor& x, const Group& g) { return broadcast_from(x, g, 1); },
       [](const at::Tensor& x, const Group& g) { return reduce_to(x, g, 1); },
   };
-  on_backends(3, [&](Group group) {
+  on_backends(3, [&](const Group& group) {
     for (const Call& call : calls) {
       const at::Tensor x = sample(group.index(), {2, 6}, at::kDouble).requires_grad_();
       const at::Tensor out = call(x, group);

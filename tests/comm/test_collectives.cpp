@@ -35,7 +35,7 @@ const std::vector<std::vector<int64_t>> kShapes = {{0}, {1}, {7}, {3, 5}, {2, 0,
 
 TEST_CASE("all_reduce: dtypes, ops and sizes") {
   for (const int n : {2, 3}) {
-    on_backends(n, [&](Group group) {
+    on_backends(n, [&](const Group& group) {
       for (const auto type : kReducible) {
         for (const ReduceOp op : {ReduceOp::sum, ReduceOp::max, ReduceOp::min}) {
           const at::Tensor x = sample(group.index(), {3, 5}, type);
@@ -60,7 +60,7 @@ TEST_CASE("all_reduce: dtypes, ops and sizes") {
 }
 
 TEST_CASE("all_reduce: views in place, equal bits on all members") {
-  on_backends(4, [](Group group) {
+  on_backends(4, [](const Group& group) {
     const at::Tensor whole = sample(group.index(), {6, 8}, at::kFloat);
     const at::Tensor view = whole.t().narrow(0, 1, 3);
     const at::Tensor left = whole.select(1, 0).clone();
@@ -78,7 +78,7 @@ TEST_CASE("all_reduce: views in place, equal bits on all members") {
 
 TEST_CASE("all_gather and reduce_scatter: every dim, dtype and size") {
   for (const int n : {2, 3}) {
-    on_backends(n, [&](Group group) {
+    on_backends(n, [&](const Group& group) {
       for (const int64_t dim : {0, 1, 2, -1}) {
         const at::Tensor x = sample(group.index(), {2, 3, 4}, at::kDouble).transpose(0, 2);
         std::vector<at::Tensor> all;
@@ -110,7 +110,7 @@ TEST_CASE("all_gather and reduce_scatter: every dim, dtype and size") {
 }
 
 TEST_CASE("all_to_all: even along any two dims, and uneven rows") {
-  on_backends(3, [](Group group) {
+  on_backends(3, [](const Group& group) {
     const int n = 3, me = group.index();
     for (const int64_t split : {0, 1}) {
       for (const int64_t join : {0, 1}) {
@@ -136,7 +136,7 @@ TEST_CASE("all_to_all: even along any two dims, and uneven rows") {
 
 TEST_CASE("broadcast, reduce, gather and scatter: every root") {
   for (const int n : {2, 3}) {
-    on_backends(n, [&](Group group) {
+    on_backends(n, [&](const Group& group) {
       for (int root = 0; root < n; ++root) {
         for (const auto& sizes : kShapes) {
           const at::Tensor x = sample(group.index(), sizes, at::kBFloat16);
@@ -158,7 +158,7 @@ TEST_CASE("broadcast, reduce, gather and scatter: every root") {
 }
 
 TEST_CASE("send, recv and batches of both around a ring") {
-  on_backends(3, [](Group group) {
+  on_backends(3, [](const Group& group) {
     const int right = (group.index() + 1) % 3, left = (group.index() + 2) % 3;
     for (const int64_t numel : {0, 5, 50'000}) {
       const at::Tensor out = sample(group.index(), {2, numel}, at::kDouble), in = at::empty_like(out);
@@ -184,7 +184,7 @@ TEST_CASE("send, recv and batches of both around a ring") {
 }
 
 TEST_CASE("asynchronous: many under way, waited in any order or dropped") {
-  on_backends(2, [](Group group) {
+  on_backends(2, [](const Group& group) {
     std::vector<at::Tensor> xs;
     std::vector<Work> works;
     for (int i = 0; i < 8; ++i) {
@@ -205,7 +205,7 @@ TEST_CASE("asynchronous: many under way, waited in any order or dropped") {
 }
 
 TEST_CASE("JSON of different sizes") {
-  on_backends(3, [](Group group) {
+  on_backends(3, [](const Group& group) {
     const Json mine = {{"rank", group.index()}, {"text", std::string(group.index() * 1000, 'x')}};
     CHECK(broadcast_json(mine, group, 2)["text"].get<std::string>().size() == 2000);
     const auto all = all_gather_json(mine, group);

@@ -19,14 +19,14 @@ WorldOptions gloo() {
 
 TEST_CASE("members that disagree get an error on all ranks, and the group is dead") {
   const std::vector<std::function<void(Group)>> wrongs = {
-      [](Group g) { all_reduce(at::ones({g.index() == 1 ? 5 : 4}), g); },
-      [](Group g) { all_reduce(at::ones({g.index() == 1 ? 500'000 : 4}), g); },
-      [](Group g) { all_reduce(at::ones({g.index() == 1 ? 500'000 : 400'000}), g); },
-      [](Group g) { all_reduce(at::ones({4}, g.index() == 1 ? at::kInt : at::kFloat), g); },
-      [](Group g) { all_reduce(at::ones({4}), g, g.index() == 1 ? ReduceOp::max : ReduceOp::sum); },
-      [](Group g) { broadcast(at::ones({400'000}), g, g.index() == 1 ? 1 : 0); },
-      [](Group g) { g.index() == 1 ? barrier(g) : all_reduce(at::ones({400'000}), g); },
-      [](Group g) {
+      [](const Group& g) { all_reduce(at::ones({g.index() == 1 ? 5 : 4}), g); },
+      [](const Group& g) { all_reduce(at::ones({g.index() == 1 ? 500'000 : 4}), g); },
+      [](const Group& g) { all_reduce(at::ones({g.index() == 1 ? 500'000 : 400'000}), g); },
+      [](const Group& g) { all_reduce(at::ones({4}, g.index() == 1 ? at::kInt : at::kFloat), g); },
+      [](const Group& g) { all_reduce(at::ones({4}), g, g.index() == 1 ? ReduceOp::max : ReduceOp::sum); },
+      [](const Group& g) { broadcast(at::ones({400'000}), g, g.index() == 1 ? 1 : 0); },
+      [](const Group& g) { g.index() == 1 ? barrier(g) : all_reduce(at::ones({400'000}), g); },
+      [](const Group& g) {
         all_to_all(at::ones({4}), g, {2, 1, 1},
                    g.index() == 1   ? std::vector<int64_t>{2, 1, 1}
                    : g.index() == 0 ? std::vector<int64_t>{2, 2, 2}

@@ -89,7 +89,7 @@ TEST_CASE("masked keys are invisible and rows without keys give zeros") {
 }
 
 TEST_CASE("dropout multiplies the probabilities") {
-  const at::Tensor keep = at::bernoulli(at::full({2, 4, 7, 7}, 0.8, at::kDouble), generator(9)) / 0.8;
+  at::Tensor keep = at::bernoulli(at::full({2, 4, 7, 7}, 0.8, at::kDouble), generator(9)) / 0.8;
   check(projections(2, 7, 7, 4, 2, 8, at::kDouble), {.causal = true, .dropout_mask = [&] { return keep; }},
         1e-12);
 }

@@ -108,7 +108,7 @@ std::string planned(const Layout& from, const Layout& to) { return plan_redistri
 }  // namespace
 
 TEST_CASE("the obvious plans") {
-  const auto layout = [](std::vector<Axes> dims, Axes partial = {}) {
+  const auto layout = [](const std::vector<Axes>& dims, const Axes& partial = {}) {
     return Layout({12, 24}, kMesh, dims, partial);
   };
   CHECK(planned(layout({{"a"}, {}}), layout({{"a"}, {}})) == "nothing to move");

@@ -306,6 +306,14 @@ TEST_CASE("files and folders") {
                                                             "/corpus.txt is a file, not a folder."},
       {"[run]\noutput = \"\"",
        "run.toml:2: run.output = \"\" names no folder. Write for example run.output = \"runs/first\"."},
+  });
+}
+
+TEST_CASE("a model to start from") {
+  const testing::ScratchFolder folder;
+  make_files(folder);
+  const std::string at = folder.path().string();
+  check({
       {"[model]\nload = \"" + at + "/corpus.txt\"",
        "run.toml:2: model.load = \"" + at +
            "/corpus.txt\" is a file. Name the folder that holds config.json "

@@ -39,8 +39,8 @@ TEST_CASE("every optimizer resumes bit for bit") {
     CAPTURE(name);
     const ScratchFolder scratch;
     std::vector<std::string> changes = {"optimizer.name=" + name};
-    if (name == "sgd") changes.push_back("optimizer.momentum=0.9");
-    if (name == "adam") changes.push_back("optimizer.amsgrad=true");
+    if (name == "sgd") changes.emplace_back("optimizer.momentum=0.9");
+    if (name == "adam") changes.emplace_back("optimizer.amsgrad=true");
     const Outcome whole = trained(scratch.path(), 2, changes);
     check_equal_bits(whole, resumed_at_5(scratch.path(), 2, changes));
   }

@@ -19,8 +19,8 @@ namespace {
 std::vector<std::string> of_family(const std::string& family) {
   std::vector<std::string> changes = {"model.family=" + family};
   if (family != "gpt2") {
-    changes.push_back("model.num_heads=4");
-    changes.push_back("model.num_kv_heads=2");
+    changes.emplace_back("model.num_heads=4");
+    changes.emplace_back("model.num_kv_heads=2");
   }
   return changes;
 }
