@@ -33,6 +33,7 @@ Work::State issue(std::string_view op, const Group& group, const Volume& volume,
   entry.group_sequence = work.group_sequence;
   entry.op = op;
   entry.group = work.group->name;
+  entry.group_id = work.group->group_id;
   if (volume.tensor.defined()) {
     entry.shape = volume.tensor.sizes().vec();
     entry.dtype = dtype_name(volume.tensor.scalar_type());

@@ -22,6 +22,7 @@ struct Group::State {
   at::Device device = at::kCPU;
   std::shared_ptr<Recorder> recorder;
   std::unique_ptr<Backend> backend;  // null for a group of one
+  int group_id = -1;                 // in the recorder
   uint64_t sequence = 0;             // collectives issued so far
 
   // The first failure makes the group unusable: members no longer agree on what comes next. Callable from any

@@ -3,8 +3,15 @@
 
 namespace colossal::comm {
 
+int Recorder::join(std::string key) {
+  std::lock_guard lock(mutex_);
+  groups_.push_back({std::move(key), 0});
+  return static_cast<int>(groups_.size()) - 1;
+}
+
 uint64_t Recorder::begin(RecorderEntry entry) {
   std::lock_guard lock(mutex_);
+  if (entry.group_id >= 0) groups_[entry.group_id].newest = entry.group_sequence;
   entry.sequence = next_++;
   ++moves_;
   const uint64_t sequence = entry.sequence;
@@ -51,7 +58,8 @@ Recorder::Total Recorder::total() const {
 
 Recorder::Progress Recorder::progress() const {
   std::lock_guard lock(mutex_);
-  Progress progress{.moves = moves_, .blocked = blocked_.load(std::memory_order_relaxed), .last = {}};
+  Progress progress{
+      .moves = moves_, .blocked = blocked_.load(std::memory_order_relaxed), .last = {}, .groups = groups_};
   const uint64_t sequence = progress.blocked != 0 ? progress.blocked : next_ - 1;
   if (!ring_.empty() && sequence >= first_ && ring_[sequence % capacity_].sequence == sequence)
     progress.last = ring_[sequence % capacity_];

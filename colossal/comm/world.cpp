@@ -212,6 +212,7 @@ Group World::group(const std::vector<int>& ranks, const std::string& name) {
   state->index = static_cast<int>(me - ranks.begin());
   state->device = options_.device;
   state->recorder = recorder_;
+  state->group_id = recorder_->join(group_key(ranks, name));
   state->backend = make_backend(ranks, name);
   std::lock_guard lock(mutex_);
   if (aborted_) throw CommError(*aborted_);

@@ -52,8 +52,9 @@ struct WorldOptions {
   std::chrono::milliseconds connect_timeout{
       8'000};  // comm.connect_timeout_seconds: until all ranks have found each other
   at::Device device = at::kCPU;
-  // Where every rank writes its flight recorder when the watchdog finds the run lost (watchdog/dump.h); empty: nowhere.
-  std::filesystem::path recorder_folder = "flight-recorder";
+  // Where every rank writes its flight recorder when the watchdog finds the run lost (watchdog/dump.h). Empty: nowhere; the last
+  // collective of every rank is printed on stderr all the same.
+  std::filesystem::path recorder_folder = {};
 };
 
 class World {

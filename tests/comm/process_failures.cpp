@@ -56,6 +56,17 @@ TEST_CASE("kill -9 of one rank: one line names rank, step and flight recorders, 
   CHECK_FALSE(std::filesystem::exists(recorder_path(folder, 1)));
 }
 
+TEST_CASE("without a folder for them, flight recorders are written nowhere") {
+  const ScratchFolder scratch;
+  const Finished r = run_process({"/bin/sh", "-c", "cd \"$0\" && exec \"$@\"", scratch.path().string(),
+                                  kRanks, "--launch", "3", "--steps", "60", "--event", "kill:1:40"});
+  INFO(r.output);
+  CHECK(r.exit_code == 128 + SIGKILL);
+  CHECK(count(r.output, "rank 1 died at step ") == 1);
+  CHECK(count(r.output, "light recorder") == 0);
+  CHECK(std::filesystem::is_empty(scratch.path()));
+}
+
 TEST_CASE("kill -9 of rank 0, which holds store and hub") {
   const Finished r = run("kill:0:40");
   INFO(r.output);

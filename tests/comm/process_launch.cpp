@@ -59,6 +59,29 @@ TEST_CASE("SIGTERM to the launcher reaches every rank") {
   CHECK(count(run.output, "stopped by a signal") == 1);
 }
 
+// Rank 1 stops itself after the first step, so that nobody can stop in order.
+TEST_CASE("a second Ctrl-C ends the ranks at once, with exit code 130 and one line") {
+  const Finished run =
+      run_program({"--launch", "2", "--event", "stop:1:1"},
+                  {.signals = {{SIGINT, "first step done"}, {SIGINT, "colossal: interrupted: "}}});
+  CHECK(run.exit_code == 130);
+  CHECK(run.output ==
+        "first step done\n"
+        "colossal: interrupted: waiting for the ranks to stop in order. Ctrl-C again ends them at once.\n"
+        "colossal: interrupted twice: the ranks were ended at once, unsaved work is lost.\n");
+}
+
+TEST_CASE("a second Ctrl-C without a launcher") {
+  const Finished run =
+      run_program({"--timeout", "20", "--event", "slow:0:1"},
+                  {.signals = {{SIGINT, "first step done"}, {SIGINT, "colossal: interrupted: "}}});
+  CHECK(run.exit_code == 130);
+  CHECK(run.output ==
+        "first step done\n"
+        "colossal: interrupted: stopping in order after this step. Ctrl-C again ends the run at once.\n"
+        "colossal: interrupted twice: ended at once, unsaved work is lost.\n");
+}
+
 TEST_CASE("port in use") {
   const Listener holder = listen_on("127.0.0.1", 0);
   const Finished run = run_program({}, {.environment = by_hand(0, 2, holder.port)});

@@ -119,6 +119,67 @@ TEST_CASE("all ranks wait for different collectives") {
         "have issued different collectives");
 }
 
+// Ranks 0 and 2 wait in #35 of the world; rank 1 is in its own group "data" with rank 3, where numbers are higher.
+std::vector<RankStatus> two_groups(Clock::time_point now) {
+  auto ranks = healthy(4);
+  for (auto& s : ranks) {
+    s.last = "all_reduce #35 on world [3]";
+    s.group = "world.0-4-aa";
+    s.sequence = 35;
+    s.issued = {{"world.0-4-aa", 35}};
+    wait_since(s, kStart);
+    s.heard = now;
+  }
+  for (int r : {1, 3}) ranks[r].issued["data.1-2-bb"] = 70;
+  ranks[1].last = "all_reduce #70 on data [1024]";
+  ranks[1].group = "data.1-2-bb";
+  ranks[1].sequence = 70;
+  ranks[1].issued["world.0-4-aa"] = 34;
+  ranks[1].waiting = false;
+  return ranks;
+}
+
+TEST_CASE("a rank whose last collective was in another group is placed by its number in the pending one") {
+  const auto now = kStart + 4s;
+  const auto verdict = judge(two_groups(now), now, kOptions);
+  REQUIRE(verdict);
+  CHECK(verdict->report ==
+        "hang: no collective has moved for 4.0 s (comm.timeout_seconds = 3). rank 1 does not come to "
+        "all_reduce #35 on world "
+        "[3]\n"
+        "  rank 0: step 17, waits in all_reduce #35 on world [3] for 4.0 s\n"
+        "  rank 1: step 17, finished all_reduce #70 on data [1024] 4.0 s ago; on world it is at #34   <- "
+        "missing\n"
+        "  rank 2: step 17, waits in all_reduce #35 on world [3] for 4.0 s\n"
+        "  rank 3: step 17, waits in all_reduce #35 on world [3] for 4.0 s");
+}
+
+TEST_CASE("only members of a group can be missing from it, and others may wait for those that are held up") {
+  const auto now = kStart + 4s;
+  auto ranks = two_groups(now);
+  // Rank 3 waits for rank 1 in their own group, the world for both, and has waited longer.
+  ranks[3].last = "all_reduce #71 on data [1024]";
+  ranks[3].group = "data.1-2-bb";
+  ranks[3].sequence = 71;
+  ranks[3].issued = {{"world.0-4-aa", 34}, {"data.1-2-bb", 71}};
+  ranks[3].wait_began = kStart - 1s;
+  const auto verdict = judge(ranks, now, kOptions);
+  REQUIRE(verdict);
+  CHECK(verdict->report ==
+        "hang: no collective has moved for 4.0 s (comm.timeout_seconds = 3). rank 1 does not come to "
+        "all_reduce #71 on data "
+        "[1024]\n"
+        "  rank 0: step 17, waits in all_reduce #35 on world [3] for 4.0 s\n"
+        "  rank 1: step 17, finished all_reduce #70 on data [1024] 4.0 s ago   <- missing\n"
+        "  rank 2: step 17, waits in all_reduce #35 on world [3] for 4.0 s\n"
+        "  rank 3: step 17, waits in all_reduce #71 on data [1024] for 5.0 s");
+  // A rank outside of the group idles, too: nobody waits for it there.
+  ranks[0].waiting = false;
+  ranks[0].issued = {{"world.0-4-aa", 35}};
+  CHECK(
+      judge(ranks, now, kOptions)->reason.ends_with("rank 1 does not come to all_reduce #71 on data [1024]"));
+}
+
 TEST_CASE("leaving in order is no failure unless somebody waits for the one who left") {
   auto ranks = healthy(2);
   ranks[1].link = Link::left;

@@ -57,7 +57,7 @@ WorldOptions options_of(const Request& request) {
   WorldOptions options;
   options.timeout = std::chrono::milliseconds(static_cast<int64_t>(request.timeout_seconds * 1e3));
   options.connect_timeout = std::chrono::milliseconds(static_cast<int64_t>(request.connect_seconds * 1e3));
-  options.recorder_folder = request.recorder;
+  if (!request.recorder.empty()) options.recorder_folder = request.recorder;
   options.backend = request.backend == "gloo"    ? BackendKind::gloo
                     : request.backend == "local" ? BackendKind::local
                                                  : BackendKind::automatic;
@@ -98,7 +98,7 @@ int main(int argc, char** argv) {
   app.add_option("--connect", request.connect_seconds);
   app.add_option("--backend", request.backend);
   app.add_option("--event", request.event);
-  app.add_option("--recorder", request.recorder, "folder for flight recorders; default: none");
+  app.add_option("--recorder", request.recorder, "folder for flight recorders");
   app.add_flag("--until-stopped", request.until_stopped);
   CLI11_PARSE(app, argc, argv);
   std::shared_ptr<World> world;

@@ -131,14 +131,22 @@ class Launcher {
       if (number == SIGTSTP) {
         send(SIGSTOP);
         raise(SIGSTOP);
-      } else if (number == SIGINT && interrupted_) {
+      } else if (number == SIGINT && interrupts_++ > 0) {
+        if (interrupts_ == 2) say("interrupted twice: the ranks were ended at once, unsaved work is lost");
         send(SIGKILL);
       } else {
-        interrupted_ |= number == SIGINT;
+        if (number == SIGINT)
+          say("interrupted: waiting for the ranks to stop in order. Ctrl-C again ends them at once");
         asked_to_stop_ |= number == SIGINT || number == SIGTERM || number == SIGHUP;
         send(number);
       }
     }
+  }
+
+  // Over a progress bar and the ^C that a terminal echoes.
+  static void say(const std::string& text) {
+    write_all(STDERR_FILENO,
+              fmt::format("{}colossal: {}.\n", isatty(STDERR_FILENO) == 1 ? "\r\033[K" : "", text));
   }
 
   void send(int number) {
@@ -170,6 +178,7 @@ class Launcher {
   int summarize() const {
     const RankProcess* cause = culprit();
     if (cause == nullptr) return 0;
+    if (interrupts_ > 1) return 128 + SIGINT;
     const int code = exit_code_of(cause->status);
     const bool alike =
         std::all_of(ended_.begin(), ended_.end(), [&](auto* r) { return r->status == cause->status; });
@@ -184,7 +193,7 @@ class Launcher {
     }
     if (ended_.front()->status == 0 && code == static_cast<int>(ExitCode::peer_lost))
       early.push_back(ended_.front()->rank);
-    std::string text = "colossal: ";
+    std::string text;
     if (code == static_cast<int>(ExitCode::hang)) {
       text += fmt::format("stopped by the watchdog (exit code {})", code);
     } else if (!early.empty()) {
@@ -197,7 +206,7 @@ class Launcher {
       if (!followed.empty()) text += fmt::format("; {} stopped after it", rank_list(followed));
     }
     if (!killed.empty()) text += fmt::format("; {} did not stop and had to be killed", rank_list(killed));
-    write_all(STDERR_FILENO, text + ".\n");
+    say(text);
     return code;
   }
 
@@ -207,7 +216,7 @@ class Launcher {
   std::vector<RankProcess> ranks_;
   std::vector<const RankProcess*> ended_;  // in the order of their ends
   std::optional<Clock::time_point> deadline_;
-  bool interrupted_ = false;
+  int interrupts_ = 0;
   bool asked_to_stop_ = false;
 };
 

@@ -9,7 +9,7 @@
 // COLOSSAL_* variables; rank 0 inherits the listening socket of the store, so no port is chosen twice.
 // OMP_NUM_THREADS, if unset, becomes cores / ranks. Output: rank 0 keeps the terminal (its progress bar
 // works); lines of the others arrive whole, with "[rank 1] " in front. Signals: SIGINT, SIGTERM, SIGHUP,
-// SIGUSR1, SIGUSR2 are passed on; a second SIGINT kills the ranks; Ctrl-Z stops and `fg` continues them.
+// SIGUSR1, SIGUSR2 are passed on; a second SIGINT kills the ranks (exit code 130); Ctrl-Z stops and `fg` continues them.
 // Ranks die with the launcher, even by kill -9. Thread safety: one call at a time per process.
 #pragma once
 #include <chrono>

@@ -6,9 +6,10 @@
 //   if (signals.stop_requested()) break;
 //
 // Ranks receive signals at different steps: decide together (all_reduce max of the flags) before acting.
-// A second SIGINT, or any of them once the last object is gone, has its default action. Thread safety: usable
-// from any thread. Signal handlers belong to the process, so all objects in it (ranks that are threads) see the
-// same requests, and whichever takes one takes it for all.
+// The first SIGINT says that a second one ends the process at once, without saving, and a second one says that it did (under our
+// own launcher the launcher says so, elsewhere rank 0). Once the last object is gone signals have their default action.
+// Thread safety: usable from any thread. Signal handlers belong to the process, so all objects in it (ranks that are threads) see
+// the same requests, and whichever takes one takes it for all.
 #pragma once
 
 namespace colossal::comm {

@@ -117,6 +117,9 @@ void Hub::heartbeat(Member& member, const Json& beat) {
   RankStatus& s = ranks_[member.rank];
   s.step = beat.value("step", int64_t{-1});
   s.last = beat.value("last", "");
+  s.group = beat.value("group", "");
+  s.sequence = beat.value("sequence", uint64_t{0});
+  s.issued = beat.value("issued", std::map<std::string, uint64_t>{});
   if (const uint64_t moves = beat.value("moves", uint64_t{0}); moves != member.moves) {
     member.moves = moves;
     s.moved = now_;

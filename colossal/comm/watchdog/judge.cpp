@@ -50,8 +50,44 @@ milliseconds silence(const JudgeOptions& options) {
   return std::clamp(options.timeout / 2, milliseconds(1'000), milliseconds(5'000));
 }
 
+// Whether the rank is a member of the group whose collective `pending` waits in; one that has said nothing of its groups may be.
+bool is_member(const RankStatus& s, const RankStatus& pending) {
+  return s.issued.empty() || pending.group.empty() || s.issued.contains(pending.group);
+}
+
+// Has it issued that collective?
+bool has_come(const RankStatus& s, const RankStatus& pending) {
+  const auto found = s.issued.find(pending.group);
+  return found != s.issued.end() && found->second >= pending.sequence;
+}
+
+// How far a rank is in the group of the pending collective, where its last one was in another group.
+std::string far_behind(const RankStatus& s, const RankStatus& pending) {
+  const auto found = s.issued.find(pending.group);
+  if (found == s.issued.end() || s.group == pending.group) return "";
+  const std::string name = pending.group.substr(0, pending.group.find('.'));
+  return found->second == 0 ? fmt::format("; none on {} yet", name)
+                            : fmt::format("; on {} it is at #{}", name, found->second);
+}
+
+// The rank that has waited longest for one of `suspects`; -1: nobody waits for any of them.
+int waits_for(const std::vector<RankStatus>& ranks, const std::vector<int>& suspects) {
+  int longest = -1;
+  for (size_t r = 0; r < ranks.size(); r++) {
+    const RankStatus& s = ranks[r];
+    const bool suspect = std::find(suspects.begin(), suspects.end(), static_cast<int>(r)) != suspects.end();
+    if (s.link != Link::alive || !s.waiting || suspect) continue;
+    const bool for_them = std::any_of(suspects.begin(), suspects.end(), [&](int who) {
+      return is_member(ranks[who], s) && !has_come(ranks[who], s);
+    });
+    if (!for_them) continue;
+    if (longest < 0 || s.wait_began < ranks[longest].wait_began) longest = static_cast<int>(r);
+  }
+  return longest;
+}
+
 std::string table(const std::vector<RankStatus>& ranks, const std::vector<int>& missing,
-                  Clock::time_point now, const JudgeOptions& options) {
+                  const RankStatus& pending, Clock::time_point now, const JudgeOptions& options) {
   std::string text;
   for (size_t r = 0; r < ranks.size(); r++) {
     const RankStatus& s = ranks[r];
@@ -69,6 +105,7 @@ std::string table(const std::vector<RankStatus>& ranks, const std::vector<int>& 
       text += fmt::format("waits in {} for {:.1f} s", s.last, seconds(now - s.wait_began));
     else
       text += fmt::format("finished {} {:.1f} s ago", s.last, seconds(now - s.moved));
+    if (!s.last.empty()) text += far_behind(s, pending);
     if (std::find(missing.begin(), missing.end(), static_cast<int>(r)) != missing.end())
       text += "   <- missing";
   }
@@ -102,21 +139,27 @@ std::optional<Verdict> find_hang(const std::vector<RankStatus>& ranks, Clock::ti
   });
   if (silent.empty() && working && pending <= kPatienceWithWork * options.timeout) return std::nullopt;
 
+  // Of the pending collectives the one that a suspect is missing from: others may wait for it in turn.
+  std::vector<int> missing = silent.empty() ? outside : silent;
+  const int witness = waits_for(ranks, missing);
+  const RankStatus& held_up = ranks[witness >= 0 ? witness : oldest];
+  if (witness >= 0)
+    std::erase_if(missing,
+                  [&](int r) { return !is_member(ranks[r], held_up) || has_come(ranks[r], held_up); });
   std::string why;
   if (!silent.empty()) {
-    why = fmt::format("{} {} not respond (stopped, or the host is gone): missing from {}", name(silent),
-                      silent.size() == 1 ? "does" : "do", ranks[oldest].last);
+    why = fmt::format("{} {} not respond (stopped, or the host is gone): missing from {}", name(missing),
+                      missing.size() == 1 ? "does" : "do", held_up.last);
   } else if (!outside.empty()) {
-    why = fmt::format("{} {} not come to {}", name(outside), outside.size() == 1 ? "does" : "do",
-                      ranks[oldest].last);
+    why =
+        fmt::format("{} {} not come to {}", name(missing), missing.size() == 1 ? "does" : "do", held_up.last);
   } else {
     why = "all ranks wait, but not for each other: they have issued different collectives";
   }
   const std::string reason =
       fmt::format("hang: no collective has moved for {:.1f} s (comm.timeout_seconds = {:g}). {}",
                   seconds(pending), seconds(options.timeout), why);
-  return Verdict{ExitCode::hang, reason,
-                 reason + table(ranks, silent.empty() ? outside : silent, now, options)};
+  return Verdict{ExitCode::hang, reason, reason + table(ranks, missing, held_up, now, options)};
 }
 
 }  // namespace

@@ -170,10 +170,16 @@ void Watchdog::beat() {
   blocked_ = progress.blocked;
   const double waited = std::chrono::duration<double>(now - blocked_since_).count();
   waited_seconds_ = blocked_ != 0 ? waited : -1;
+  Json issued = Json::object();
+  for (const Recorder::GroupProgress& group : progress.groups) issued[group.key] = group.newest;
+  const bool known = progress.last && progress.last->group_id >= 0;
   const Json message = {{"beat",
                          {{"step", step_.load(std::memory_order_relaxed)},
                           {"moves", progress.moves},
                           {"last", progress.last ? describe(*progress.last) : ""},
+                          {"group", known ? progress.groups[progress.last->group_id].key : ""},
+                          {"sequence", known ? progress.last->group_sequence : 0},
+                          {"issued", issued},
                           {"waited_ms", blocked_ != 0 ? static_cast<int64_t>(waited * 1e3) : -1},
                           {"active", work_was_done()}}}};
   last_beat_ = now;
