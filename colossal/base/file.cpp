@@ -42,6 +42,20 @@ void create_folders(const std::filesystem::path& path, std::string_view advice, 
                 code);
 }
 
+ProvisionalFolder::ProvisionalFolder(const std::filesystem::path& path, std::string_view advice,
+                                     ExitCode code) {
+  std::error_code ignored;
+  for (std::filesystem::path at = path; !at.empty() && !std::filesystem::exists(at, ignored);
+       at = at.parent_path())
+    made_.push_back(at);
+  create_folders(path, advice, code);
+}
+
+ProvisionalFolder::~ProvisionalFolder() {
+  std::error_code stays;  // one that is not empty does, and so do those above it
+  for (const std::filesystem::path& folder : made_) std::filesystem::remove(folder, stays);
+}
+
 void fsync_path(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) fail(path, "open");
@@ -54,7 +68,7 @@ void write_file_durably(const std::filesystem::path& path, std::string_view cont
   std::filesystem::path aside = path;
   aside += fmt::format(".tmp.{}", ::getpid());
   const int fd = ::open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd < 0) fail(aside, "create");
+  if (fd < 0) fail(path, "create");
   while (!content.empty()) {
     const ssize_t written = ::write(fd, content.data(), content.size());
     if (written < 0 && errno == EINTR) continue;

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "colossal/base/error.h"
 
@@ -25,6 +26,21 @@ void write_file_durably(const std::filesystem::path& path, std::string_view cont
 // Makes a folder and those above it; nothing when it is there. `advice` is added to the error.
 void create_folders(const std::filesystem::path& path, std::string_view advice = "",
                     ExitCode code = ExitCode::data);
+
+// The same for a folder that may turn out not to be needed: those that were made are removed at the end where they are empty.
+class ProvisionalFolder {
+ public:
+  explicit ProvisionalFolder(const std::filesystem::path& path, std::string_view advice = "",
+                             ExitCode code = ExitCode::data);
+  ~ProvisionalFolder();
+  ProvisionalFolder(const ProvisionalFolder&) = delete;
+  ProvisionalFolder& operator=(const ProvisionalFolder&) = delete;
+
+  bool is_new() const { return !made_.empty(); }
+
+ private:
+  std::vector<std::filesystem::path> made_;  // innermost first
+};
 
 // fsync of a file or a folder that was already written.
 void fsync_path(const std::filesystem::path& path);

@@ -50,6 +50,21 @@ int64_t size_of(const fs::path& folder) {
   return bytes;
 }
 
+bool is_file(int fd, const fs::path& path) {
+  struct stat open {
+  }, there{};
+  return ::fstat(fd, &open) == 0 && ::stat(path.c_str(), &there) == 0 && open.st_ino == there.st_ino &&
+         open.st_dev == there.st_dev;
+}
+
+// Whether nothing else lies in the folder of `file`.
+bool holds_only(const fs::path& file) {
+  std::error_code error;
+  for (fs::directory_iterator it(file.parent_path(), error), end; !error && it != end; it.increment(error))
+    if (it->path() != file) return false;
+  return !error;
+}
+
 }  // namespace
 
 std::string folder_name(int64_t step) { return fmt::format("{}{:08}", kPrefix, step); }
@@ -121,13 +136,15 @@ void prune(const fs::path& folder, int64_t keep) {
   }
 }
 
-FolderLock::FolderLock(const fs::path& folder) {
-  create_folders(folder, "Set another run.output.", ExitCode::config);
-  const fs::path path = folder / ".lock";
-  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (fd_ < 0) throw IoError(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));
-  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-    const std::string holder = read_file(path);
+FolderLock::FolderLock(const fs::path& folder)
+    : file_(folder / ".lock"),
+      folder_(std::make_unique<ProvisionalFolder>(folder, "Set another run.output.", ExitCode::config)) {
+  fd_ = ::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (fd_ < 0) throw IoError(fmt::format("{}: cannot open: {}", file_.string(), std::strerror(errno)));
+  // The file may also have been removed by its holder, between our two calls.
+  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0 || !is_file(fd_, file_)) {
+    std::error_code gone;
+    const std::string holder = fs::exists(file_, gone) ? read_file(file_) : "just ending";
     ::close(fd_);
     throw IoError(
         fmt::format(
@@ -141,6 +158,9 @@ FolderLock::FolderLock(const fs::path& folder) {
   }
 }
 
-FolderLock::~FolderLock() { ::close(fd_); }
+FolderLock::~FolderLock() {
+  if (folder_->is_new() && holds_only(file_)) ::unlink(file_.c_str());  // while nobody else can hold it
+  ::close(fd_);
+}
 
 }  // namespace colossal::checkpoint

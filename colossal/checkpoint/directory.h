@@ -5,10 +5,12 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "colossal/base/file.h"
 #include "colossal/comm/group.h"
 
 namespace colossal::checkpoint {
@@ -38,6 +40,7 @@ Chosen newest_good(const std::filesystem::path& folder, const comm::Group& all);
 void prune(const std::filesystem::path& folder, int64_t keep);
 
 // Holds a run's checkpoint folder against other runs, from construction to destruction. IoError names the process that holds it.
+// A folder that it had to make is removed again when nothing has been saved in it.
 class FolderLock {
  public:
   explicit FolderLock(const std::filesystem::path& folder);
@@ -46,6 +49,8 @@ class FolderLock {
   FolderLock& operator=(const FolderLock&) = delete;
 
  private:
+  std::filesystem::path file_;
+  std::unique_ptr<ProvisionalFolder> folder_;
   int fd_ = -1;
 };
 

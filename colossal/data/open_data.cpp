@@ -10,9 +10,19 @@ bool is_synthetic(const DataOptions& options) {
   return options.train.size() == 1 && options.train[0] == "synthetic";
 }
 
-std::shared_ptr<const TokenStream> open_stream(const std::vector<std::string>& sources,
+// Errors name the key besides the file.
+std::vector<std::filesystem::path> token_files(const char* key, const std::vector<std::string>& sources,
                                                const Tokenizer& tokenizer, const TokenizeOptions& options) {
-  return std::make_shared<TokenStream>(tokenize_cached(sources, tokenizer, options));
+  try {
+    return tokenize_cached(sources, tokenizer, options);
+  } catch (const IoError& error) {
+    throw IoError(fmt::format("{}: {}", key, error.what()), error.exit_code());
+  }
+}
+
+std::shared_ptr<const TokenStream> open_stream(const char* key, const std::vector<std::string>& sources,
+                                               const Tokenizer& tokenizer, const TokenizeOptions& options) {
+  return std::make_shared<TokenStream>(token_files(key, sources, tokenizer, options));
 }
 
 }  // namespace
@@ -20,8 +30,8 @@ std::shared_ptr<const TokenStream> open_stream(const std::vector<std::string>& s
 void prepare_data(const DataOptions& options) {
   if (is_synthetic(options)) return;
   const auto tokenizer = Tokenizer::load(options.tokenizer);
-  tokenize_cached(options.train, *tokenizer, options.tokenize);
-  tokenize_cached(options.validation, *tokenizer, options.tokenize);
+  token_files("data.train", options.train, *tokenizer, options.tokenize);
+  token_files("data.validation", options.validation, *tokenizer, options.tokenize);
 }
 
 Datasets open_data(const DataOptions& options) {
@@ -41,7 +51,7 @@ Datasets open_data(const DataOptions& options) {
         "model.vocab_size = {} is smaller than the {} ids of data.tokenizer = \"{}\". Allowed: {} or more.",
         vocab, data.tokenizer->vocab_size(), options.tokenizer, data.tokenizer->vocab_size()));
   }
-  const auto stream = open_stream(options.train, *data.tokenizer, options.tokenize);
+  const auto stream = open_stream("data.train", options.train, *data.tokenizer, options.tokenize);
   if (options.validation.empty()) {
     auto [train, held_out] =
         split_tokens(stream, options.sequence_length, options.validation_fraction, vocab);
@@ -49,7 +59,7 @@ Datasets open_data(const DataOptions& options) {
     data.validation = std::move(held_out);
   } else {
     data.train = split_tokens(stream, options.sequence_length, 0, vocab).train;
-    const auto own = open_stream(options.validation, *data.tokenizer, options.tokenize);
+    const auto own = open_stream("data.validation", options.validation, *data.tokenizer, options.tokenize);
     data.validation = split_tokens(own, options.sequence_length, 0, vocab).train;
   }
   return data;

@@ -102,19 +102,22 @@ void read_json_lines(const std::filesystem::path& file, const std::string& key,
   std::string text;
   int64_t number = 0;
   bool any = false;
+  const auto visit_and_count = [&](const TextPart& part) {
+    any = true;
+    visit(part);
+  };
   for (bool more = true; more;) {
     const size_t seen = text.size();
     more = source->read(text);
     size_t begin = 0;
     for (size_t end = text.find('\n', seen); end != std::string::npos; end = text.find('\n', begin)) {
-      read_line(file, std::string_view(text).substr(begin, end - begin), ++number, key, visit);
+      read_line(file, std::string_view(text).substr(begin, end - begin), ++number, key, visit_and_count);
       begin = end + 1;
     }
-    any = any || !text.empty();
     text.erase(0, begin);
   }
+  if (!text.empty()) read_line(file, text, ++number, key, visit_and_count);
   if (!any) throw IoError(fmt::format("{}: is empty.", file.string()));
-  if (!text.empty()) read_line(file, text, ++number, key, visit);
 }
 
 void expand_folder(const std::filesystem::path& folder, std::vector<std::filesystem::path>& files) {

@@ -96,6 +96,16 @@ TokenSplit split_tokens(const std::shared_ptr<const TokenStream>& stream, int64_
   const int64_t border = total - std::llround(static_cast<double>(total) * held_out);
   TokenSplit split;
   split.train = std::make_shared<TokenDataset>(stream, 0, border, sequence_length, vocab_size);
+  if (held_out > 0 && total - border < sequence_length + 1) {
+    const double least =
+        std::ceil(1e4 * static_cast<double>(sequence_length + 1) / static_cast<double>(total)) / 1e4;
+    throw ConfigError(
+        fmt::format("data.validation_fraction = {}: holds out {} of {} tokens, fewer than the {} of one "
+                    "sequence and its last label. {}",
+                    held_out, total - border, total, sequence_length + 1,
+                    least <= 0.5 ? fmt::format("Allowed for this text: at least {}.", least)
+                                 : "Use more text, or a smaller data.sequence_length."));
+  }
   if (held_out > 0)
     split.held_out = std::make_shared<TokenDataset>(stream, border, total, sequence_length, vocab_size);
   return split;

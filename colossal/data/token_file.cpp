@@ -143,7 +143,7 @@ int64_t TokenFile::document_begin(int64_t document) const {
 
 TokenFileWriter::TokenFileWriter(const std::filesystem::path& name, int64_t vocab_size)
     : prefix_(token_file_prefix(name)), type_(vocab_size < 65'500 ? TokenType::u16 : TokenType::i32) {
-  if (prefix_.has_parent_path()) create_folders(prefix_.parent_path());
+  if (prefix_.has_parent_path()) folder_ = std::make_unique<ProvisionalFolder>(prefix_.parent_path());
   aside_ = prefix_;
   aside_ += fmt::format(".tmp.{}", ::getpid());
   fd_ = ::open(aside_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

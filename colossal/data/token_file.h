@@ -68,6 +68,7 @@ class TokenFileWriter {
  private:
   void flush();
   std::filesystem::path prefix_, aside_;
+  std::unique_ptr<ProvisionalFolder> folder_;  // goes again when nothing comes of the file
   TokenType type_;
   int fd_ = -1;
   std::string buffer_;

@@ -213,6 +213,20 @@ TEST_CASE("two runs cannot share a folder") {
             ") is using this folder. Wait for it, or set another run.output.");
 }
 
+TEST_CASE("a folder in which nothing was saved goes with its lock, one that was there stays") {
+  testing::ScratchFolder scratch;
+  { const checkpoint::FolderLock lock(scratch / "run/checkpoints"); }
+  CHECK(fs::is_empty(scratch.path()));
+  fs::create_directory(scratch / "run");
+  { const checkpoint::FolderLock lock(scratch / "run/checkpoints"); }
+  CHECK(fs::is_empty(scratch / "run"));
+  {
+    const checkpoint::FolderLock lock(scratch / "run/checkpoints");
+    fs::create_directory(scratch / "run/checkpoints/step-00000001");
+  }
+  CHECK(fs::exists(scratch / "run/checkpoints/.lock"));
+}
+
 TEST_CASE("a tensor of another shape or a missing one is explained") {
   testing::ScratchFolder scratch;
   const fs::path saved = save_on(scratch.path(), {}, 0);

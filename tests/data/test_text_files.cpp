@@ -117,6 +117,7 @@ TEST_CASE("wrong text files name file and line") {
         "data.tokenizer = \"bytes\", which takes anything.");
   CHECK(error("b.txt", "") == "b.txt: is empty.");
   CHECK(error("b.jsonl", "") == "b.jsonl: is empty.");
+  CHECK(error("b.jsonl", "\n\n") == "b.jsonl: is empty.");
   CHECK(error("c.jsonl", "{\"text\": \"a\"}\n{\"body\": \"b\", \"id\": 1}\n") ==
         "c.jsonl:2: has no key \"text\". Keys of this line: body, id. Set data.text_key to the one that "
         "holds the text.");
@@ -339,6 +340,25 @@ TEST_CASE("wrong requests for data") {
   options.validation_fraction = 1;
   CHECK(error_in(folder, [&] { open_data(options); }) ==
         "held-out fraction 1 of the data. Allowed: 0 to below 1, for example 0.01.");
+  write(folder / "b.txt", std::string(999, 'x'));
+  options = {
+      .train = {(folder / "b.txt").string()}, .sequence_length = 16, .tokenize = {.cache = folder / "cache"}};
+  options.validation_fraction = 0.01;
+  CHECK(error_in(folder, [&] { open_data(options); }) ==
+        "data.validation_fraction = 0.01: holds out 10 of 1000 tokens, fewer than the 17 of one sequence and "
+        "its last "
+        "label. Allowed for this text: at least 0.017.");
+  options.validation_fraction = 0.017;
+  CHECK(open_data(options).validation->size() == 1);
+  options.validation_fraction = 0;
+  options.train = {(folder / "bad.jsonl").string()};
+  options.tokenize.cache = folder / "new" / "cache";
+  write(folder / "bad.jsonl", "{");
+  CHECK(error_in(folder, [&] { open_data(options); }) == "data.train: bad.jsonl:1: is not valid JSON.");
+  CHECK_FALSE(std::filesystem::exists(folder / "new"));
+  options.validation = options.train;
+  options.train = {(folder / "b.txt").string()};
+  CHECK(error_in(folder, [&] { open_data(options); }) == "data.validation: bad.jsonl:1: is not valid JSON.");
   TokenFileWriter writer(folder / "foreign", 1000);
   writer.add(std::vector<int32_t>{1, 300, 2});
   writer.finish();

@@ -45,6 +45,9 @@ std::string data_problem(const std::string& where, const std::string& file) {
   if (prefix) return "";
   if (!fs::exists(path, ignored)) {
     if (file.find_first_of("*?[") != std::string::npos) return "";  // a pattern, expanded below
+    if (file.find(',') != std::string::npos)
+      return missing_text(where, file,
+                          fmt::format(" Several files are a list: {} = [\"a.txt\", \"b.txt\"].", where));
     return missing_text(where, file, " Write \"synthetic\" for random tokens.");
   }
   if (access(path.c_str(), R_OK) != 0)
@@ -75,7 +78,12 @@ void check_data(const std::string& key, const std::vector<std::string>& files, c
   }
   if (!good) return;
   try {
-    data::expand_sources(files);  // throws when a pattern or a folder has nothing to read
+    std::error_code ignored;
+    for (const fs::path& file :
+         data::expand_sources(files)) {  // throws when a pattern or a folder has nothing to read
+      review.require(!fs::is_regular_file(file, ignored) || fs::file_size(file, ignored) > 0, {key},
+                     fmt::format("{}: {} is empty. Name a file with text.", key, file.string()));
+    }
   } catch (const IoError& error) {
     review.require(false, {key}, fmt::format("{}: {}", key, error.what()));
   } catch (const fs::filesystem_error& error) {
