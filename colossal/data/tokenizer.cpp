@@ -2,17 +2,19 @@
 #include "colossal/data/tokenizer.h"
 
 #include "colossal/base/error.h"
+#include "colossal/base/json.h"
+#include "colossal/data/tokenizers/byte_alphabet.h"
 #include "colossal/data/tokenizers/hugging_face.h"
 #include "colossal/data/tokenizers/utf8.h"
 
 namespace colossal::data {
 namespace {
 
-// Ids 0 to 255 are the bytes themselves, 256 ends a text.
+constexpr int32_t kEndOfText = kByteIds - 1;
+constexpr std::string_view kEndOfTextName = "<|endoftext|>";
+
 class Bytes : public Tokenizer {
  public:
-  static constexpr int32_t kEndOfText = 256;
-
   void encode(std::string_view text, SpecialTokens, std::vector<int32_t>& ids) const override {
     const size_t before = ids.size();
     ids.resize(before + text.size());
@@ -26,20 +28,17 @@ class Bytes : public Tokenizer {
     }
     return repair_utf8(bytes);
   }
-  int64_t vocab_size() const override { return 257; }
+  int64_t vocab_size() const override { return kByteIds; }
   std::optional<int32_t> token_to_id(std::string_view token) const override {
     if (token == kEndOfTextName) return kEndOfText;
     return token.size() == 1 ? std::optional<int32_t>(static_cast<unsigned char>(token[0])) : std::nullopt;
   }
   std::optional<std::string> id_to_token(int32_t id) const override {
-    if (id < 0 || id > 256) return std::nullopt;
+    if (id < 0 || id > kEndOfText) return std::nullopt;
     return id == kEndOfText ? std::string(kEndOfTextName) : std::string(1, static_cast<char>(id));
   }
   std::optional<int32_t> end_of_text() const override { return kEndOfText; }
   std::string fingerprint() const override { return "bytes"; }
-
- private:
-  static constexpr std::string_view kEndOfTextName = "<|endoftext|>";
 };
 
 }  // namespace
@@ -54,6 +53,24 @@ std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& name) {
         file.string()));
   }
   return load_hugging_face(file);
+}
+
+std::string bytes_tokenizer_json() {
+  Json vocabulary = Json::object();
+  for (int byte = 0; byte < 256; ++byte)
+    vocabulary[to_byte_alphabet(static_cast<unsigned char>(byte))] = byte;
+  const Json byte_level = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", false}, {"use_regex", false}};
+  const Json end_of_text = {{"id", kEndOfText},     {"content", std::string(kEndOfTextName)},
+                            {"single_word", false}, {"lstrip", false},
+                            {"rstrip", false},      {"normalized", false},
+                            {"special", true}};
+  const Json json = {{"version", "1.0"},
+                     {"added_tokens", Json::array({end_of_text})},
+                     {"pre_tokenizer", byte_level},
+                     {"decoder", byte_level},
+                     {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", Json::array()}}}};
+  return json.dump(1) + "\n";
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, SpecialTokens special) const {

@@ -18,6 +18,9 @@
 
 namespace colossal::data {
 
+constexpr int64_t kByteIds =
+    257;  // of the tokenizer "bytes": 0 to 255 are the bytes themselves, 256 ends a text
+
 // encode: keep = add what the post-processor adds (BOS, [CLS] …), skip = the text alone.
 // decode: keep = write special tokens out, skip = leave them away.
 enum class SpecialTokens { skip, keep };
@@ -53,5 +56,9 @@ class Tokenizer {
   // A hash over everything that decides the ids; part of the key of cached token files.
   virtual std::string fingerprint() const = 0;
 };
+
+// "bytes" as the text of a tokenizer.json (byte-level BPE without merges), for programs that know only such files. The same ids
+// for text that is UTF-8 and does not spell out <|endoftext|>.
+std::string bytes_tokenizer_json();
 
 }  // namespace colossal::data

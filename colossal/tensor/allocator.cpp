@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "colossal/base/error.h"
+#include "colossal/base/text.h"
 #include "colossal/tensor/block_pool.h"
 
 namespace colossal::tensor {
@@ -91,12 +92,12 @@ class CachingAllocator final : public c10::Allocator {
   [[noreturn]] void out_of_memory(int64_t bytes) const {
     const MemoryStats s = stats();
     throw Error(
-        fmt::format("allocator: a tensor of {:.1f} MiB does not fit: {:.1f} MiB live, {:.1f} MiB cached on a "
-                    "machine of {:.1f} MiB. "
-                    "Nearest fix: a smaller train.microbatch_size.",
-                    static_cast<double>(bytes) / (1 << 20), static_cast<double>(s.live_bytes) / (1 << 20),
-                    static_cast<double>(s.cached_bytes) / (1 << 20),
-                    static_cast<double>(machine_bytes()) / (1 << 20)),
+        fmt::format(
+            "allocator: a tensor of {} does not fit: {} live, {} cached on a machine of {}. Nearest fix: a "
+            "smaller train.microbatch_size, or a smaller model.",
+            human_bytes(static_cast<double>(bytes)), human_bytes(static_cast<double>(s.live_bytes)),
+            human_bytes(static_cast<double>(s.cached_bytes)),
+            human_bytes(static_cast<double>(machine_bytes()))),
         ExitCode::out_of_memory);
   }
 

@@ -180,6 +180,9 @@ RunConfig load_run_config(const std::filesystem::path& path, const std::vector<s
 RunConfig parse_run_config(const std::string& text, const std::string& name,
                            const std::vector<std::string>& overrides, int64_t world_size);
 
+// The key that somebody probably means by `word`: "lr" -> "optimizer.learning_rate".
+std::optional<std::string> nearest_run_key(std::string_view word);
+
 // What `colossal config` prints: every key with its value; `with_help` adds help, limits and where it was
 // set.
 enum class Detail { values, with_help };

@@ -61,6 +61,16 @@ std::set<std::string> openmp_runtimes() {
   return found;
 }
 
+// Which library multiplies, for which product, and what the others reach.
+std::string explain(const tensor::MatmulChoice& choice) {
+  std::vector<std::string> rates;
+  for (const auto& [kernel, gflops] : choice.gflops)
+    rates.push_back(fmt::format("{} {:.0f}", kernel, gflops));
+  return fmt::format(
+      "{} for {} (rows x inputs->outputs): {}", choice.kernel, choice.key,
+      rates.empty() ? "not measured" : join(rates, ", ") + " GFLOP/s, the first unless another is 8% faster");
+}
+
 }  // namespace
 
 std::string MachineReport::text() const {
@@ -96,7 +106,7 @@ MachineReport examine_machine(int num_ranks) {
   fact("memory bandwidth", fmt::format("{:.1f} GB/s", memory_bandwidth() / 1e9));
   fact("backends", at::hasCUDA() ? "local, gloo, nccl" : "local, gloo");
   for (const tensor::MatmulChoice& choice : tensor::matmul_choices())
-    fact("kernel for " + choice.key, choice.kernel);
+    fact("matrix product library", explain(choice));
 
   const auto runtimes = openmp_runtimes();
   if (runtimes.size() != 1) {

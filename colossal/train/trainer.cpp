@@ -258,7 +258,15 @@ void Trainer::sample() {
   std::vector<int32_t> ids = p.data.tokenizer->encode(t.sample_prompt);
   if (ids.empty()) ids.push_back(p.data.tokenizer->end_of_text().value_or(0));
   const int64_t room = p.model->config().max_positions - static_cast<int64_t>(ids.size());
-  if (room < 1) return;
+  if (room < 1) {
+    if (p.monitor) {
+      p.monitor->note(
+          fmt::format("step {}: no sample: train.sample_prompt has {} tokens, and the model takes {} "
+                      "(model.max_positions), those to write included",
+                      p.engine.num_steps(), ids.size(), p.model->config().max_positions));
+    }
+    return;
+  }
   const at::Tensor prompt =
       at::tensor(std::vector<int64_t>(ids.begin(), ids.end())).unsqueeze(0).to(context_.device());
   p.engine.eval();

@@ -46,6 +46,7 @@ const std::string kTrainKeys =
 void make_files(const testing::ScratchFolder& folder) {
   std::ofstream(folder / "corpus.txt") << "text";
   std::ofstream(folder / "tokens.bin") << "1234";
+  std::ofstream(folder / "nothing.txt").flush();
   std::filesystem::create_directory(folder / "empty");
   std::filesystem::create_directory(folder / "bert");
   std::ofstream(folder / "bert/config.json") << R"({"model_type": "bert"})";
@@ -217,8 +218,16 @@ TEST_CASE("batches, ranks, schedules, optimizers") {
        "Nearest: 16. Microbatch sizes that divide 8: 1, 2, 4, 8."},
       {"[train]\nglobal_batch_size = 10",
        "run.toml:2: train.global_batch_size = 10 cannot be shared evenly by 4 data-parallel ranks. Nearest: "
-       "8 or 12.",
+       "8 or 12. Ranks that can share 10: 1, 2, 5, 10.",
        4},
+      {"[train]\nglobal_batch_size = 16",
+       "run.toml:2: train.global_batch_size = 16 cannot be shared evenly by 7 data-parallel ranks. Nearest: "
+       "14 or 21. Ranks that can share 16: 1, 2, 4, 8, 16.",
+       7},
+      {"[train]\nglobal_batch_size = 16\nmicrobatch_size = 4",
+       "run.toml:2: train.global_batch_size = 16 is not a multiple of train.microbatch_size × parallel.data "
+       "= 4 × 3 = 12. Nearest: 12 or 24. Ranks that can share 4 microbatches: 1, 2, 4.",
+       3},
       {"[parallel]\ndata = 3",
        "run.toml:2: parallel.data = 3 does not fill 4 ranks. Set parallel.data = 4, or start 3 ranks.", 4},
       {"[train]\nsteps = 50\n[schedule]\nwarmup_steps = 50",
@@ -272,6 +281,12 @@ TEST_CASE("files and folders") {
       {data("train = \"no-such-text\""), "run.toml:2: data.train = \"no-such-text\" does not exist in " +
                                              std::filesystem::current_path().string() +
                                              ". Write \"synthetic\" for random tokens."},
+      {data("train = \"a.txt,b.txt\""),
+       "run.toml:2: data.train = \"a.txt,b.txt\" does not exist in " +
+           std::filesystem::current_path().string() +
+           ". Several files are a list: data.train = [\"a.txt\", \"b.txt\"]."},
+      {data("train = \"synthetic\"\nvalidation = \"" + at + "/nothing*\""),
+       "run.toml:3: data.validation: " + at + "/nothing.txt is empty. Name a file with text."},
       {data("train = []"),
        "run.toml:2: data.train = [] names no file. Write \"synthetic\" for random tokens."},
       {data("train = [\"" + at + "/corpus.txt\", \"synthetic\"]"),
@@ -362,4 +377,16 @@ TEST_CASE("many problems at once, in order, quickly") {
         "example "
         "data.sequence_length = 256.");
   CHECK(seconds.count() < 0.5);
+}
+
+TEST_CASE("numbers that no computer counts to") {
+  CHECK(told({"", ""}, {"train.steps=99999999999999999999"}) ==
+        "--set train.steps: train.steps = 99999999999999999999 is too large. Allowed: whole numbers of 64 "
+        "bits.");
+}
+
+TEST_CASE("the key that an option of another program means") {
+  CHECK(nearest_run_key("lr") == "optimizer.learning_rate");
+  CHECK(nearest_run_key("steps") == "train.steps");
+  CHECK(nearest_run_key("unicorns") == std::nullopt);
 }

@@ -13,6 +13,8 @@
 namespace colossal::config {
 namespace {
 
+constexpr double kMostWhole = 9e18;  // what fits into 64 bits
+
 std::string bound_text(const Field& field, double bound) {
   return field.type == Type::integer ? fmt::format("{:.0f}", bound) : fmt::format("{}", bound);
 }
@@ -45,7 +47,8 @@ std::string number_in(Type type, std::string_view text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return "";
-  if (type == Type::integer) return value == std::floor(value) ? fmt::format("{:.0f}", value) : "";
+  if (type == Type::integer)
+    return value == std::floor(value) && std::abs(value) < kMostWhole ? fmt::format("{:.0f}", value) : "";
   return std::string(text);
 }
 
@@ -65,7 +68,7 @@ std::string type_fix(const Field& field, const std::string& where, const Value& 
   }
   if (const auto* number = value.get<double>(); number != nullptr && field.type == Type::integer) {
     const double low = std::floor(*number);
-    if (!std::isfinite(*number) || std::abs(low) >= 9e18)
+    if (!std::isfinite(*number) || std::abs(low) >= kMostWhole)
       return fmt::format(" Write for example {} = {}.", where, example_text(field));
     if (low == *number) return fmt::format(" Write {} = {:.0f}.", where, low);
     return fmt::format(" Nearest: {:.0f} or {:.0f}.", low, low + 1);
@@ -134,6 +137,10 @@ std::string check_element(const Field& field, const std::string& where, Value& v
     if (field.type == Type::integer && value.get<double>() != nullptr) {
       return fmt::format("{} is not a whole number.{}", what, type_fix(field, where, value));
     }
+    // On the command line a number of more than 64 bits arrives as text.
+    if (field.type == Type::integer && !value.raw.empty() &&
+        value.raw.find_first_not_of("0123456789") == std::string::npos)
+      return fmt::format("{} = {} is too large. Allowed: whole numbers of 64 bits.", where, value.raw);
     return fmt::format("{} is {}, not {}.{}", what, kind_text(value), wanted_text(field.type),
                        type_fix(field, where, value));
   }

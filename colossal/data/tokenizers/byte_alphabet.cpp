@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/data/tokenizers/byte_alphabet.h"
 
+#include <algorithm>
 #include <array>
 
 #include "colossal/data/tokenizers/utf8.h"
@@ -32,6 +33,12 @@ std::optional<std::string> from_byte_alphabet(std::string_view text) {
     bytes.push_back(static_cast<char>(kByteOfChar[c]));
   }
   return bytes;
+}
+
+std::string to_byte_alphabet(unsigned char byte) {
+  static constexpr auto kByteOfChar = byte_of_char();
+  const auto at = std::ranges::find(kByteOfChar, static_cast<int16_t>(byte));
+  return to_utf8(static_cast<char32_t>(at - kByteOfChar.begin()));
 }
 
 }  // namespace colossal::data

@@ -14,5 +14,7 @@ namespace colossal::data {
 
 // The bytes that `text` stands for; nothing when it holds a character outside of the alphabet.
 std::optional<std::string> from_byte_alphabet(std::string_view text);
+// The character that stands for `byte`, in UTF-8.
+std::string to_byte_alphabet(unsigned char byte);
 
 }  // namespace colossal::data

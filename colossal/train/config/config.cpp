@@ -66,13 +66,21 @@ RunConfig parse_run_config(const std::string& text, const std::string& name,
 
 RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides,
                           int64_t world_size) {
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(path, ignored)) {
-    const bool folder = std::filesystem::is_directory(path, ignored);
-    throw ConfigError(fmt::format("{}: {}. Name a run file, for example configs/quickstart.toml.",
-                                  path.string(), folder ? "is a folder" : "no such file"));
+  std::error_code problem;
+  const auto kind = std::filesystem::status(path, problem).type();
+  if (kind != std::filesystem::file_type::regular) {
+    const char* what = kind == std::filesystem::file_type::directory   ? "is a folder"
+                       : kind == std::filesystem::file_type::not_found ? "no such file"
+                       : problem                                       ? "permission denied"
+                                 : "is no file that every rank can read again";
+    throw ConfigError(
+        fmt::format("{}: {}. Name a run file, for example configs/quickstart.toml.", path.string(), what));
   }
   return parse_run_config(read_file(path), path.string(), overrides, world_size);
+}
+
+std::optional<std::string> nearest_run_key(std::string_view word) {
+  return config::nearest_key(run_schema(), word);
 }
 
 std::string run_config_toml(const RunConfig& config, Detail detail) {

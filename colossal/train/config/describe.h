@@ -31,4 +31,7 @@ void resolve_train(RunConfig& c, config::Review& review);
 void resolve_optimizer(RunConfig& c, config::Review& review);
 void check_files(const RunConfig& c, config::Review& review);
 
+// Up to six divisors of `n`, those nearest to `wanted`, ascending: "1, 2, 3, 4, 6, 8".
+std::string divisors_near(int64_t n, int64_t wanted);
+
 }  // namespace colossal::train

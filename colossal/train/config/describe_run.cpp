@@ -90,7 +90,8 @@ void describe_parallel(config::Section<ParallelSection>& s) {
 
 void describe_checkpoint(config::Section<CheckpointSection>& s) {
   s.key("every", &CheckpointSection::every,
-        "Save after every so many steps, below <run.output>/checkpoints; 0: never.")
+        "Save after every so many steps, below <run.output>/checkpoints; 0: only as checkpoint.save_at_end "
+        "says.")
       .at_least(0)
       .also_called({"save_every", "save_interval", "save_steps", "interval", "checkpoint_interval"});
   s.key("keep", &CheckpointSection::keep,

@@ -33,7 +33,7 @@ void describe_loss_scale(config::Section<TrainSection>& s) {
 
 void describe_evaluation(config::Section<TrainSection>& s) {
   s.key("evaluate_every", &TrainSection::evaluate_every,
-        "Measure the validation loss after every so many steps; 0: never.")
+        "Measure the validation loss after every so many steps and after the last; 0: never.")
       .at_least(0)
       .also_called({"eval_every", "eval_interval", "eval_steps", "validate_every"});
   s.key("evaluate_batches", &TrainSection::evaluate_batches,
@@ -41,11 +41,12 @@ void describe_evaluation(config::Section<TrainSection>& s) {
       .at_least(0)
       .also_called({"eval_batches", "eval_iters"});
   s.key("sample_every", &TrainSection::sample_every,
-        "Let the model write some text after every so many steps; 0: never.")
+        "Let the model write some text after every so many steps and after the last; 0: never.")
       .at_least(0)
       .also_called({"generate_every"});
   s.key("sample_prompt", &TrainSection::sample_prompt, "How that text begins.").also_called({"prompt"});
-  s.key("sample_tokens", &TrainSection::sample_tokens, "Tokens to write.")
+  s.key("sample_tokens", &TrainSection::sample_tokens,
+        "Tokens to write, as far as model.max_positions leaves room behind the prompt.")
       .at_least(1)
       .also_called({"max_new_tokens"});
   s.key("sample_temperature", &TrainSection::sample_temperature,

@@ -8,18 +8,17 @@
 
 #include "colossal/base/error.h"
 #include "colossal/base/text.h"
+#include "colossal/data/tokenizer.h"
 #include "colossal/models/family.h"
 #include "colossal/train/config/components.h"
 #include "colossal/train/config/describe.h"
 #include "colossal/train/config/model_sizes.h"
 
 namespace colossal::train {
-namespace {
 
-// Up to six divisors of `n`, those nearest to `wanted`, ascending: "1, 2, 3, 4, 6, 8".
 std::string divisors_near(int64_t n, int64_t wanted) {
   std::vector<int64_t> divisors;
-  for (int64_t d = 1; d * d <= n; ++d) {
+  for (int64_t d = 1; d * d <= n && d <= 1'000'000; ++d) {
     if (n % d != 0) continue;
     divisors.push_back(d);
     if (d != n / d) divisors.push_back(n / d);
@@ -29,6 +28,8 @@ std::string divisors_near(int64_t n, int64_t wanted) {
   std::ranges::sort(divisors);
   return fmt::format("{}", fmt::join(divisors, ", "));
 }
+
+namespace {
 
 bool is_rotary(const std::string& family) {
   const std::vector<std::string> rotary = rotary_families();
@@ -131,7 +132,7 @@ void check_positions(RunConfig& c, config::Review& review) {
 
 // The byte tokenizer needs no file, so its size is known here; others are compared when they are opened.
 void check_vocabulary(const RunConfig& c, config::Review& review) {
-  constexpr int64_t kByteIds = 257;  // 256 bytes and the end of text
+  using data::kByteIds;
   if (c.data.tokenizer != "bytes" || c.data.synthetic() || !c.model.vocab_size) return;
   review.require(
       *c.model.vocab_size >= kByteIds, {"model.vocab_size", "data.tokenizer", "model.load", "data.train"},

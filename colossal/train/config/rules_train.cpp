@@ -66,11 +66,12 @@ void resolve_batch(RunConfig& c, config::Review& review, int64_t world_size) {
   }
   c.parallel.data = data;
   if (!t.microbatch_size) {
-    review.require(
-        t.global_batch_size % data == 0, {"train.global_batch_size", "parallel.data"},
-        fmt::format(
-            "train.global_batch_size = {} cannot be shared evenly by {} data-parallel ranks. Nearest: {}.",
-            t.global_batch_size, data, multiples_near(t.global_batch_size, data)));
+    review.require(t.global_batch_size % data == 0, {"train.global_batch_size", "parallel.data"},
+                   fmt::format("train.global_batch_size = {} cannot be shared evenly by {} data-parallel "
+                               "ranks. Nearest: {}. Ranks that "
+                               "can share {}: {}.",
+                               t.global_batch_size, data, multiples_near(t.global_batch_size, data),
+                               t.global_batch_size, divisors_near(t.global_batch_size, data)));
     t.microbatch_size = std::max<int64_t>(1, t.global_batch_size / data);
     return;
   }
@@ -79,6 +80,10 @@ void resolve_batch(RunConfig& c, config::Review& review, int64_t world_size) {
   if (t.global_batch_size % data == 0) {
     fix += fmt::format(" Microbatch sizes that divide {}: {}.", t.global_batch_size / data,
                        divisors(t.global_batch_size / data));
+  }
+  if (t.global_batch_size % *t.microbatch_size == 0) {
+    fix += fmt::format(" Ranks that can share {} microbatches: {}.", t.global_batch_size / *t.microbatch_size,
+                       divisors_near(t.global_batch_size / *t.microbatch_size, data));
   }
   review.require(
       t.global_batch_size % unit == 0, {"train.global_batch_size", "train.microbatch_size", "parallel.data"},

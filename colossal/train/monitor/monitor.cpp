@@ -38,17 +38,20 @@ Monitor::Monitor(const RunConfig& config, const MonitorStart& start)
     : folder_(prepared(config, start.world_size)),
       metrics_(folder_.metrics(), start.steps_done + 1),
       samples_(folder_.samples(), start.steps_done + 1),
+      steps_before_(start.steps_done),
       total_steps_(config.train.steps),
       started_at_(wall_seconds()),
       progress_(progress_options(config, start)) {
   if (config.run.tensorboard) events_.emplace(folder_.tensorboard(), start.steps_done + 1, started_at_);
   const int64_t accumulation = config.accumulation_steps();
-  progress_.note(fmt::format(
-      "{}: {}{} rank{}, {} sequences of {} tokens per step{}{}", config.run.name,
-      start.model.empty() ? "" : start.model + "; ", start.world_size, start.world_size == 1 ? "" : "s",
-      config.train.global_batch_size, config.data.sequence_length,
-      accumulation > 1 ? fmt::format(" in {} parts", accumulation) : "",
-      start.steps_done > 0 ? fmt::format("; goes on after step {}", start.steps_done) : ""));
+  progress_.note(fmt::format("{}: {}{} rank{}, {} sequences of {} tokens per step{}{}", config.run.name,
+                             start.model.empty() ? "" : start.model + "; ", start.world_size,
+                             start.world_size == 1 ? "" : "s", config.train.global_batch_size,
+                             config.data.sequence_length,
+                             accumulation > 1 ? fmt::format(" in {} parts", accumulation) : "",
+                             start.steps_done > 0 && start.steps_done < total_steps_
+                                 ? fmt::format("; goes on after step {}", start.steps_done)
+                                 : ""));
 }
 
 void Monitor::scalar(std::string_view tag, double value, const StepMetrics& m) {
@@ -107,9 +110,19 @@ void Monitor::saved(int64_t step, const std::filesystem::path& checkpoint, doubl
 void Monitor::finish(bool stopped) {
   if (events_) events_->flush();
   progress_.finish();
+  if (last_.step == 0 && !stopped) {
+    progress_.note(
+        fmt::format("nothing to do: the run is at step {} already, and train.steps = {} is the number of "
+                    "steps in all. To train "
+                    "on, raise train.steps, for example --set train.steps={}",
+                    steps_before_, total_steps_, steps_before_ + total_steps_));
+    return;
+  }
+  const int64_t now = last_.step - steps_before_;
   std::string text = stopped ? fmt::format("stopped after step {} of {}", last_.step, total_steps_)
-                             : fmt::format("done: {} steps", last_.step);
+                             : fmt::format("done: {} step{}", now, now == 1 ? "" : "s");
   text += fmt::format(" in {}", human_seconds(wall_seconds() - started_at_));
+  if (steps_before_ > 0) text += fmt::format(" ({} in all, {} before)", last_.step, steps_before_);
   if (std::isfinite(last_.loss)) text += fmt::format(", loss {:.4f}", last_.loss);
   if (last_validation_) text += fmt::format(", validation loss {:.4f}", *last_validation_);
   progress_.note(text);

@@ -40,7 +40,8 @@ class Monitor {
   void sample(int64_t step, const std::string& prompt, const std::string& text);
   void saved(int64_t step, const std::filesystem::path& checkpoint, double seconds);
   void note(std::string_view text) { progress_.note(text); }
-  // The last words; `stopped`: before train.steps, by a signal.
+  // The last words: steps of this start and of the run, or that there was nothing to do. `stopped`: before train.steps, by a
+  // signal.
   void finish(bool stopped);
 
  private:
@@ -52,7 +53,7 @@ class Monitor {
   std::optional<EventWriter> events_;
   StepMetrics last_;
   std::optional<double> last_validation_;
-  int64_t total_steps_;
+  int64_t steps_before_, total_steps_;
   double started_at_ = 0;
   double flushed_at_ = 0;
   Progress progress_;
