@@ -2,8 +2,6 @@
 // colossal checkpoint list | verify | export
 #include <fmt/format.h>
 
-#include <thread>
-
 #include "colossal/base/error.h"
 #include "colossal/base/text.h"
 #include "colossal/checkpoint/directory.h"
@@ -19,6 +17,11 @@ namespace {
 fs::path checkpoints_below(const fs::path& dir) {
   if (!fs::exists(dir))
     throw IoError(fmt::format("{}: there is no such folder", dir.string()), ExitCode::checkpoint);
+  if (!fs::is_directory(dir)) {
+    throw IoError(
+        fmt::format("{}: is a file. Name the output folder of a run, or a checkpoint.", dir.string()),
+        ExitCode::checkpoint);
+  }
   return fs::is_directory(dir / "checkpoints") ? dir / "checkpoints" : dir;
 }
 
@@ -68,14 +71,20 @@ int verify(const std::string& dir) {
   return status;
 }
 
-int write_export(const std::string& dir, const std::string& output) {
+int write_export(const std::string& dir, const std::string& output, train::Overwrite overwrite) {
   const auto chosen = fs::exists(fs::path(dir) / "manifest.json")
                           ? checkpoint::Chosen{.folder = dir, .skipped = {}}
                           : checkpoint::newest_good(checkpoints_below(dir), comm::Group());
   for (const std::string& line : chosen.skipped) fmt::print(stderr, "skipped: {}\n", line);
   if (!chosen.folder) throw IoError(fmt::format("{}: holds no good checkpoint", dir), ExitCode::checkpoint);
-  train::export_huggingface(*chosen.folder, output);
+  const std::string lost = train::export_huggingface(*chosen.folder, output, overwrite);
   fmt::print("{}: exported to {}\n", chosen.folder->string(), output);
+  if (!lost.empty()) {
+    fmt::print(
+        stderr,
+        "{}: the tokenizer of the run is not there any more, so {} has no tokenizer.json. Copy one there.\n",
+        lost, output);
+  }
   return 0;
 }
 
@@ -84,6 +93,7 @@ int write_export(const std::string& dir, const std::string& output) {
 void add_checkpoint(CLI::App& app, Invocation& invocation) {
   CLI::App* command = app.add_subcommand("checkpoint", "List, verify or export checkpoints");
   command->require_subcommand(1);
+  command->footer("Example: colossal checkpoint list runs/quickstart");
   auto dir = std::make_shared<std::string>();
   auto output = std::make_shared<std::string>();
   const auto add = [&](const char* name, const char* help, const std::function<int()>& action) {
@@ -92,12 +102,18 @@ void add_checkpoint(CLI::App& app, Invocation& invocation) {
     sub->callback([action, &invocation] { invocation.action = action; });
     return sub;
   };
-  add("list", "One line per checkpoint", [dir] { return list(*dir); });
-  add("verify", "Read everything and compare hashes", [dir] { return verify(*dir); });
-  add("export", "Write the newest good one as a Hugging Face directory",
-      [dir, output] { return write_export(*dir, *output); })
-      ->add_option("output", *output, "folder to write")
+  add("list", "Show step, size and origin of every checkpoint", [dir] { return list(*dir); });
+  add("verify", "Read every checkpoint and compare its hashes", [dir] {
+    return verify(*dir);
+  })->footer("Example: colossal checkpoint verify runs/quickstart\nExit code 4 where one is damaged.");
+  auto overwrite = std::make_shared<bool>(false);
+  CLI::App* exporter = add("export", "Write the newest good checkpoint as a Hugging Face folder", [=] {
+    return write_export(*dir, *output, *overwrite ? train::Overwrite::yes : train::Overwrite::no);
+  });
+  exporter->add_option("output", *output, "folder to write: config.json, model.safetensors, tokenizer.json")
       ->required();
+  exporter->add_flag("--overwrite", *overwrite, "replace the model that the folder holds");
+  exporter->footer("Example: colossal checkpoint export runs/quickstart quickstart-hf");
 }
 
 }  // namespace colossal::cli

@@ -35,13 +35,14 @@ void add_config(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<ConfigCommand>();
   CLI::App* command =
       app.add_subcommand("config", "Check a run file and print every key with its value and meaning");
-  auto* file = options->run.add_to(command);
+  auto* file = options->run.add_to(command, "ranks that the run will have; starts none");
   auto* markdown = command->add_flag("--markdown", options->markdown,
-                                     "print the reference of all keys instead (docs/config.md)");
+                                     "print the reference of all keys instead, as in docs/config.md");
   auto* schema = command->add_flag("--schema", options->schema, "print the JSON schema of run files instead");
   command->add_flag("--short", options->short_form, "values only, without their meaning");
+  command->footer("Example: colossal config run.toml -n 4 --set train.precision=bf16");
   command->callback([=, &invocation] {
-    if (file->empty() && markdown->empty() && schema->empty()) throw CLI::RequiredError("config: file");
+    if (file->empty() && markdown->empty() && schema->empty()) throw CLI::RequiredError("file");
     invocation.action = [options] { return show(*options); };
   });
 }

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/cli/options.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
+#include "colossal/base/text.h"
 #include "colossal/cli/command.h"
 
 namespace colossal::cli {
 
 namespace {
+
+constexpr int64_t kMostRanks = 65536;  // more are a slip of the finger
 
 // `text` as a whole, or nothing.
 template <class Number>
@@ -21,14 +25,16 @@ std::optional<Number> read_number(const std::string& text) {
 
 }  // namespace
 
-CLI::Validator whole_number(int64_t least) {
-  const auto check = [least](const std::string& text) {
-    const auto value = read_number<int32_t>(text);
-    return value && *value >= least
-               ? std::string()
+CLI::Validator whole_number(int64_t least, int64_t most) {
+  const auto check = [=](const std::string& text) {
+    const auto value = read_number<int64_t>(text);
+    if (value && *value >= least && *value <= most) return std::string();
+    const bool large = value ? *value > most : text.size() > 18;
+    return large
+               ? fmt::format("\"{}\" is not allowed. Allowed: whole numbers from {} to {}", text, least, most)
                : fmt::format("\"{}\" is not allowed. Allowed: whole numbers of at least {}", text, least);
   };
-  return {check, fmt::format("WHOLE NUMBER >= {}", least), "whole number"};
+  return {check, "", "whole number"};
 }
 
 CLI::Validator number(double least, double most) {
@@ -39,31 +45,42 @@ CLI::Validator number(double least, double most) {
                ? fmt::format("\"{}\" is not allowed. Allowed: numbers of at least {}", text, least)
                : fmt::format("\"{}\" is not allowed. Allowed: numbers from {} to {}", text, least, most);
   };
-  return {check,
-          std::isinf(most) ? fmt::format("NUMBER >= {}", least) : fmt::format("NUMBER {} to {}", least, most),
-          "number"};
+  return {check, "", "number"};
 }
 
-void add_num_ranks(CLI::App* command, int& num_ranks) {
-  command->add_option("-n", num_ranks, "number of ranks on this host")->check(whole_number(1));
+void add_num_ranks(CLI::App* command, int& num_ranks, const std::string& help) {
+  command->add_option("-n", num_ranks, help)->type_name("N")->check(whole_number(1, kMostRanks));
 }
 
 void add_set(CLI::App* command, std::vector<std::string>& changes, const std::string& help) {
-  command->add_option("--set", changes, help)->take_all();
+  // One value each: a file behind it is the run file.
+  command->add_option("--set", changes, help)->type_name("KEY=VALUE")->allow_extra_args(false);
 }
 
 void add_dtype(CLI::App* command, at::ScalarType& dtype, const std::vector<std::string>& allowed) {
   const auto set = [&dtype](const std::string& name) {
     dtype = name == "float64" ? at::kDouble : name == "bfloat16" ? at::kBFloat16 : at::kFloat;
   };
-  command->add_option_function<std::string>("--dtype", set, "precision of the arithmetic")
-      ->check(CLI::IsMember(allowed));
+  set(allowed.front());
+  const auto check = [allowed](const std::string& text) {
+    if (std::ranges::find(allowed, text) != allowed.end()) return std::string();
+    const auto near = did_you_mean(text, allowed);
+    return fmt::format("\"{}\" is not allowed. Allowed: {}{}", text, join(allowed, ", "),
+                       near ? fmt::format(". Did you mean \"{}\"?", *near) : "");
+  };
+  command
+      ->add_option_function<std::string>("--dtype", set,
+                                         "precision of the arithmetic: " + join(allowed, " or "))
+      ->type_name("TYPE")
+      ->default_str(allowed.front())
+      ->check(check);
 }
 
-CLI::Option* RunFile::add_to(CLI::App* command) {
-  CLI::Option* option = command->add_option("file", file, "run file (TOML)");
+CLI::Option* RunFile::add_to(CLI::App* command, const std::string& ranks_help) {
+  CLI::Option* option =
+      command->add_option("file", file, "the run file (TOML), for example configs/quickstart.toml");
   add_set(command, set);
-  add_num_ranks(command, num_ranks);
+  add_num_ranks(command, num_ranks, ranks_help);
   return option;
 }
 

@@ -13,8 +13,11 @@ void add_report(CLI::App& app, Invocation& invocation) {
   auto page = std::make_shared<std::string>();
   CLI::App* command =
       app.add_subcommand("report", "Write one HTML page with the curves of one run or several");
-  command->add_option("runs", *runs, "output folders of runs")->required();
-  command->add_option("--output", *page, "file to write (default: report.html in the first run)");
+  command->add_option("runs", *runs, "folders that runs wrote (run.output)")->required();
+  command->add_option("--output", *page, "the page to write")
+      ->type_name("FILE")
+      ->default_str("report.html in the folder of the first run");
+  command->footer("Example: colossal report runs/a runs/b --output compared.html");
   command->callback([=, &invocation] {
     invocation.action = [runs, page] {
       const auto path = train::write_report(

@@ -41,14 +41,26 @@ int tokenize(const TokenizeCommand& options) {
 void add_tokenize(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<TokenizeCommand>();
   CLI::App* command = app.add_subcommand("tokenize", "Turn text into token files, or lines of JSON into ids");
-  command->add_option("inputs", options->inputs, "text or .jsonl files (.gz and .zst too)");
-  command->add_option("--tokenizer", options->tokenizer,
-                      "tokenizer.json, a folder that holds one, or \"bytes\"");
-  command->add_option("--output", options->output, "folder for the token files");
-  command->add_option("--text-key", options->text_key, "key of the text in JSON lines");
-  command->add_option("--threads", options->threads, "threads that encode")->check(whole_number(1));
+  command->add_option("inputs", options->inputs,
+                      "text or .jsonl files (.gz and .zst too), folders, patterns");
+  command
+      ->add_option("--tokenizer", options->tokenizer,
+                   "tokenizer.json, a folder that holds one, or \"bytes\": one token per byte")
+      ->type_name("FILE");
+  command->add_option("--output", options->output, "folder for the token files (.bin and .idx)")
+      ->type_name("FOLDER");
+  command->add_option("--text-key", options->text_key, "key of the text in JSON lines")->type_name("KEY");
+  command->add_option("--threads", options->threads, "threads that encode")
+      ->type_name("N")
+      ->check(whole_number(1, 4096));
   command->add_flag("--jsonl", options->jsonl,
                     "read {\"text\"} lines from standard input, print {\"ids\", \"decoded\"} lines");
+  command->footer(
+      "Examples:\n"
+      "  colossal tokenize corpus.jsonl.zst --tokenizer llama/tokenizer.json --output tokens\n"
+      "  echo '{\"text\": \"Hello\"}' | colossal tokenize --jsonl\n"
+      "Token files are what data.train of a run file takes. A run does this by itself for text; here it is "
+      "done once.");
   command->callback([=, &invocation] { invocation.action = [options] { return tokenize(*options); }; });
 }
 

@@ -35,7 +35,7 @@ std::vector<comm::Axis> axes_of(const VerifyCommand& options) {
     if (number == nullptr || *number != ranks) {
       throw ConfigError(fmt::format(
           "--set parallel.data: parallel.data = {} does not fill {} rank{}. Set parallel.data = {}{}.",
-          change.value.raw, ranks, ranks == 1 ? "" : "s", ranks,
+          change.value.raw.empty() ? "\"\"" : change.value.raw, ranks, ranks == 1 ? "" : "s", ranks,
           number != nullptr && *number > 0 ? fmt::format(", or start with -n {}", *number) : ""));
     }
     data = *number;
@@ -66,12 +66,16 @@ void add_verify(CLI::App& app, Invocation& invocation) {
   CLI::App* command = app.add_subcommand(
       "verify", "Compare a Hugging Face model with transformers or one rank: logits, loss, gradients, AdamW");
   command->add_option("model", options->model, "Hugging Face folder")->required();
-  command->add_option("--reference", options->reference,
-                      "file that tools/make_reference.py wrote (default: reference.safetensors in the "
-                      "folder; else one rank)");
+  command->add_option("--reference", options->reference, "file that tools/make_reference.py wrote")
+      ->type_name("FILE")
+      ->default_str("reference.safetensors in the folder; else one rank");
   add_dtype(command, options->dtype, {"float64", "float32"});
-  add_set(command, options->set, "parallel.data=N: the layout; may be repeated");
+  add_set(command, options->set, "parallel.data=N: the layout, by default all ranks data-parallel");
   add_num_ranks(command, options->num_ranks);
+  command->footer(
+      "Example: colossal verify gpt2-tiny -n 2 --set parallel.data=2\nExit code 1 where a difference is "
+      "beyond the "
+      "tolerance.");
   command->callback([=, &invocation] {
     invocation.action = [options, &invocation] { return verify(*options, invocation); };
   });

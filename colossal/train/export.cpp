@@ -2,6 +2,7 @@
 #include "colossal/train/export.h"
 
 #include "colossal/base/error.h"
+#include "colossal/base/file.h"
 #include "colossal/checkpoint/directory.h"
 #include "colossal/checkpoint/huggingface.h"
 #include "colossal/checkpoint/store.h"
@@ -41,35 +42,87 @@ fs::path checkpoint_below(const fs::path& path, const comm::Group& all) {
   throw IoError(message, ExitCode::checkpoint);
 }
 
+// Refuses what must not be written over, and clears away what an earlier export left.
+void make_room(const fs::path& output, Overwrite overwrite) {
+  if (!fs::exists(output)) return;
+  if (!fs::is_directory(output))
+    throw ConfigError(fmt::format("{}: is a file. Name a folder to export to.", output.string()));
+  if (fs::is_empty(output)) return;
+  if (!fs::exists(output / "config.json")) {
+    throw ConfigError(fmt::format(
+        "{}: holds files, but no earlier export (config.json). Name another folder.", output.string()));
+  }
+  if (overwrite == Overwrite::no) {
+    throw ConfigError(fmt::format(
+        "{}: holds a Hugging Face model already. Name another folder, or add --overwrite to replace it.",
+        output.string()));
+  }
+  std::vector<fs::path> stale;
+  for (const auto& entry : fs::directory_iterator(output)) {
+    const std::string name = entry.path().filename().string();
+    const bool weights = name.starts_with("model") && name.find(".safetensors") != name.npos;
+    if (weights || name == "config.json" || name == "tokenizer.json") stale.push_back(entry.path());
+  }
+  for (const fs::path& path : stale) fs::remove(path);
+}
+
+fs::path tokenizer_file(const std::string& name) {
+  return fs::is_directory(name) ? fs::path(name) / "tokenizer.json" : fs::path(name);
+}
+
+std::string tokenizer_name(const checkpoint::Checkpoint& checkpoint) {
+  return checkpoint.manifest().state.value("tokenizer", "bytes");
+}
+
 }  // namespace
 
-void export_huggingface(const fs::path& folder, const fs::path& output) {
+std::string export_huggingface(const fs::path& folder, const fs::path& output, Overwrite overwrite) {
   const checkpoint::Checkpoint opened(folder);
   const auto dtype = opened.manifest().tensors.empty() || opened.manifest().tensors.front().dtype != "F64"
                          ? at::kFloat
                          : at::kDouble;
   const comm::Mesh mesh;
   const auto model = load_checkpoint(opened, mesh, dtype);
+  make_room(output, overwrite);
   checkpoint::save_huggingface(output, model->config(), nn::parameters(*model, mesh), mesh, {.dtype = dtype});
-  const fs::path tokenizer = opened.manifest().state.value("tokenizer", "bytes");
-  const fs::path file = fs::is_directory(tokenizer) ? tokenizer / "tokenizer.json" : tokenizer;
-  if (tokenizer != "bytes" && fs::exists(file))
-    fs::copy_file(file, output / "tokenizer.json", fs::copy_options::overwrite_existing);
+  const std::string name = tokenizer_name(opened);
+  const fs::path file = tokenizer_file(name);
+  if (name != "bytes" && !fs::exists(file)) return file.string();
+  write_file_durably(output / "tokenizer.json",
+                     name == "bytes" ? data::bytes_tokenizer_json() : read_file(file));
+  return "";
 }
 
-LoadedModel load_for_inference(const fs::path& path, const comm::Mesh& mesh, at::ScalarType dtype) {
+LoadedModel load_for_inference(const fs::path& path, const comm::Mesh& mesh, at::ScalarType dtype,
+                               const std::string& tokenizer) {
+  LoadedModel loaded;
+  if (!tokenizer.empty())
+    loaded.tokenizer = data::Tokenizer::load(tokenizer);  // it may fail: before the weights
   if (!fs::exists(path))
     throw IoError(fmt::format("{}: there is no such folder", path.string()), ExitCode::checkpoint);
+  if (!fs::is_directory(path)) {
+    throw IoError(
+        fmt::format("{}: is a file. Name the output folder of a run, a checkpoint, or a Hugging Face folder.",
+                    path.string()),
+        ExitCode::checkpoint);
+  }
   if (fs::exists(path / "config.json")) {
     const checkpoint::HuggingFaceFolder folder(path);
-    auto model = build_for(folder.config(), mesh, dtype);
-    folder.load(nn::parameters(*model, mesh), mesh.rank());
-    const bool has_tokenizer = fs::exists(path / "tokenizer.json");
-    return {std::move(model), has_tokenizer ? data::Tokenizer::load(path.string()) : nullptr};
+    loaded.model = build_for(folder.config(), mesh, dtype);
+    folder.load(nn::parameters(*loaded.model, mesh), mesh.rank());
+    if (!loaded.tokenizer && fs::exists(path / "tokenizer.json"))
+      loaded.tokenizer = data::Tokenizer::load(path.string());
+    return loaded;
   }
   const checkpoint::Checkpoint opened(checkpoint_below(path, mesh.all()));
-  return {load_checkpoint(opened, mesh, dtype),
-          data::Tokenizer::load(opened.manifest().state.value("tokenizer", "bytes"))};
+  loaded.model = load_checkpoint(opened, mesh, dtype);
+  if (loaded.tokenizer) return loaded;
+  const std::string name = tokenizer_name(opened);
+  if (name == "bytes" || fs::exists(tokenizer_file(name)))
+    loaded.tokenizer = data::Tokenizer::load(name);
+  else
+    loaded.lost_tokenizer = name;
+  return loaded;
 }
 
 }  // namespace colossal::train

@@ -15,16 +15,23 @@
 
 namespace colossal::train {
 
-// Writes config.json, model.safetensors and, where the run had one, tokenizer.json. One process; any checkpoint, whatever its layout.
-void export_huggingface(const std::filesystem::path& folder, const std::filesystem::path& output);
+enum class Overwrite { no, yes };
+
+// Writes config.json, model.safetensors and tokenizer.json; one process; any checkpoint, whatever its layout. What an earlier
+// export left in `output` is replaced with Overwrite::yes, else a ConfigError; a folder that holds something else is refused. The
+// result: a tokenizer that the run had and that is not there any more, so that it had to be left out; else empty.
+std::string export_huggingface(const std::filesystem::path& checkpoint, const std::filesystem::path& output,
+                               Overwrite overwrite = Overwrite::no);
 
 struct LoadedModel {
   std::shared_ptr<models::LanguageModel> model;
-  std::shared_ptr<const data::Tokenizer> tokenizer;  // null: none is known for this folder
+  std::shared_ptr<const data::Tokenizer> tokenizer;  // null: none is known for this folder, or
+  std::string lost_tokenizer = {};                   // the run had this file, which is not there any more
 };
 
-// `path`: a run's output folder (its newest good checkpoint), a checkpoint, or a Hugging Face folder. Collective over the mesh.
+// `path`: a run's output folder (its newest good checkpoint), a checkpoint, or a Hugging Face folder. `tokenizer`, unless empty,
+// is taken instead of the model's own (data::Tokenizer::load). Collective over the mesh.
 LoadedModel load_for_inference(const std::filesystem::path& path, const comm::Mesh& mesh,
-                               at::ScalarType dtype);
+                               at::ScalarType dtype, const std::string& tokenizer = "");
 
 }  // namespace colossal::train

@@ -51,9 +51,29 @@ TEST_CASE("ranks that do not divide the batch") {
   check_refused(
       run_colossal({"train", file, "-n", "3"}),
       fmt::format("{}:6: train.global_batch_size = 4 cannot be shared evenly by 3 data-parallel ranks. "
-                  "Nearest: 3 or 6.\n",
+                  "Nearest: 3 or 6. Ranks that can share 4: 1, 2, 4.\n",
                   file),
       output);
+}
+
+TEST_CASE("data that holds nothing: the key, the file, and no trace") {
+  const ScratchFolder scratch;
+  const fs::path output = scratch / "run";
+  const std::string file = write_run_file(output), text = scratch / "run.txt",
+                    packed = scratch / "blank.jsonl";
+  std::ofstream(text, std::ios::trunc).flush();
+  check_refused(run_colossal({"train", file, "-n", "2"}),
+                fmt::format("{}:4: data.train: {} is empty. Name a file with text.\n", file, text), output);
+  // What only a reader can find.
+  std::ofstream(packed) << "{\"txt\": \"x\"}\n";
+  const Finished late = run_colossal({"train", file, "-n", "2", "--set", "data.train=" + packed});
+  CHECK(late.exit_code == 3);
+  CHECK(count(late.output,
+              fmt::format(
+                  "colossal: rank 0: data.train: {}:1: has no key \"text\". Keys of this line: txt. Set "
+                  "data.text_key to the one that holds the text.\n",
+                  packed)) == 1);
+  CHECK_FALSE(fs::exists(output));
 }
 
 TEST_CASE("a device that is not there, a folder that cannot be, a number that makes no sense") {
@@ -75,13 +95,6 @@ TEST_CASE("a device that is not there, a folder that cannot be, a number that ma
   CHECK(count(nowhere.output,
               "/proc/run/checkpoints: cannot create this folder: No such file or directory. Set another "
               "run.output.") == 1);
-  const Finished ranks = run_colossal({"train", file, "-n", "0"});
-  CHECK(ranks.exit_code == 2);
-  CHECK(count(ranks.output,
-              "command line: -n: \"0\" is not allowed. Allowed: whole numbers of at least 1. See `colossal "
-              "--help`.") == 1);
-  const Finished mass = run_colossal({"generate", "x", "--top-p", "1.5"});
-  CHECK(count(mass.output, "--top-p: \"1.5\" is not allowed. Allowed: numbers from 0 to 1.") == 1);
 }
 
 TEST_CASE("a run that starts over says what it will replace") {
@@ -121,20 +134,6 @@ TEST_CASE("files that are no run file") {
   INFO(torn.output);
   CHECK(torn.exit_code == 2);
   CHECK(count(torn.output, broken + ":2: not valid TOML: ") == 1);
-}
-
-TEST_CASE("the command line itself") {
-  const Finished wrong = run_colossal({"tarin", "run.toml"});
-  CHECK(wrong.exit_code == 2);
-  CHECK(wrong.output ==
-        "command line: there is no command \"tarin\". Did you mean \"train\"? See `colossal --help`.\n");
-  const Finished alone = run_colossal({"train"});
-  CHECK(alone.exit_code == 2);
-  CHECK(alone.output == "command line: file is required. See `colossal --help`.\n");
-  const Finished none = run_colossal({"train", "run.toml", "-n", "0"});
-  INFO(none.output);
-  CHECK(none.exit_code == 2);
-  CHECK(count(none.output, "command line: -n: ") == 1);
 }
 
 }  // namespace

@@ -65,7 +65,46 @@ TEST_CASE("SIGUSR1 saves and goes on, SIGTERM saves and stops, --resume continue
               fmt::format("resume: from {}/checkpoints/step-{:08}\n", run.output.string(), reached)) == 1);
   CHECK(count(resumed.output, fmt::format("goes on after step {}\n", reached)) == 1);
   CHECK(curve(run.output, "loss").size() == static_cast<size_t>(reached + 3));
+  CHECK(count(resumed.output, "done: 3 steps in ") == 1);
+  CHECK(count(resumed.output, fmt::format(" ({} in all, {} before), loss ", reached + 3, reached)) == 1);
   check_as_uninterrupted(run, scratch / "whole");
+}
+
+TEST_CASE("a run that has all its steps says so, and what to raise") {
+  const ScratchFolder scratch;
+  const Run run(scratch / "run", "1");
+  REQUIRE(count(run.train(steps(1)).output, "done: 1 step in ") == 1);
+  for (const int64_t wanted : {1, 2}) {
+    const Finished resumed = run.resume(steps(wanted));
+    INFO(resumed.output);
+    CHECK(resumed.exit_code == 0);
+    CHECK(count(resumed.output, "nothing to do") == (wanted == 1 ? 1 : 0));
+    if (wanted == 2) continue;
+    CHECK(
+        resumed.output.ends_with("nothing to do: the run is at step 1 already, and train.steps = 1 is the "
+                                 "number of steps in all. To train on, raise "
+                                 "train.steps, for example --set train.steps=2\n"));
+    CHECK(count(resumed.output, "done: ") == 0);
+    CHECK(count(resumed.output, "goes on after") == 0);
+  }
+  CHECK(curve(run.output, "loss").size() == 2);
+}
+
+TEST_CASE("Ctrl-C saves and stops, and says what a second one would do") {
+  const ScratchFolder scratch;
+  for (const std::string ranks : {"1", "2"}) {
+    const Run run(scratch / ranks, ranks);
+    const Finished stopped = run.train(kEndless, {.signals = {{SIGINT, "step 2/"}}});
+    INFO(stopped.output);
+    CHECK(stopped.exit_code == 143);
+    CHECK(count(stopped.output, "colossal: interrupted: ") == 1);
+    CHECK(count(stopped.output,
+                ranks == "1"
+                    ? "stopping in order after this step. Ctrl-C again ends the run at once.\n"
+                    : "waiting for the ranks to stop in order. Ctrl-C again ends them at once.\n") == 1);
+    CHECK(count(stopped.output, ": saved ") == 1);
+    CHECK(count(stopped.output, "stopped after step ") == 1);
+  }
 }
 
 TEST_CASE("kill -9 of the whole run: it goes on from its last checkpoint") {

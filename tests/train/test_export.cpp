@@ -2,12 +2,15 @@
 // A checkpoint of two ranks leaves the run: as a Hugging Face folder, for inference, as the start of another run.
 #include <doctest/doctest.h>
 
+#include <fstream>
+
 #include "colossal/base/error.h"
 #include "colossal/checkpoint/directory.h"
 #include "colossal/comm/run_ranks.h"
 #include "colossal/models/generate.h"
 #include "colossal/train/build.h"
 #include "colossal/train/export.h"
+#include "tests/support/error.h"
 #include "tests/support/scratch.h"
 #include "tests/train/small_run.h"
 
@@ -94,6 +97,36 @@ TEST_CASE("model.load starts a run from a checkpoint or from its export, on any 
       CHECK(at::equal(model->logits(ids()), expected));
     });
   }
+}
+
+TEST_CASE("an export brings its tokenizer along, and replaces only what it was told to") {
+  const ScratchFolder scratch;
+  const RunConfig config = small_run(scratch.path(), 1, {"train.steps=1", "schedule.warmup_steps=0"});
+  run_trainer(config, Resume::no);
+  const auto checkpoint = config.checkpoint_folder() / checkpoint::folder_name(1);
+  const auto folder = scratch / "exported";
+  std::filesystem::create_directory(folder);  // an empty one is as good as none
+  CHECK(export_huggingface(checkpoint, folder) == "");
+  const auto bytes = data::Tokenizer::load("bytes");
+  const auto exported = data::Tokenizer::load(folder.string());
+  CHECK(exported->vocab_size() == bytes->vocab_size());
+  CHECK(exported->end_of_text() == bytes->end_of_text());
+  std::string text = "Zażółć  \t\n 1234 naïve 漢字 🙂 don't";
+  for (char c = 0; c < 127; ++c) text += c;
+  const auto ids = exported->encode(text);
+  CHECK(ids == bytes->encode(text));
+  CHECK(exported->decode(ids) == text);
+
+  std::ofstream(folder / "model-00001-of-00002.safetensors") << "stale";
+  std::ofstream(folder / "notes.txt") << "mine";
+  CHECK(error_of<ConfigError>([&] { export_huggingface(checkpoint, folder); }) ==
+        folder.string() +
+            ": holds a Hugging Face model already. Name another folder, or add --overwrite to replace it.");
+  export_huggingface(checkpoint, folder, Overwrite::yes);
+  CHECK_FALSE(std::filesystem::exists(folder / "model-00001-of-00002.safetensors"));
+  CHECK(std::filesystem::exists(folder / "notes.txt"));
+  CHECK(error_of<ConfigError>([&] { export_huggingface(checkpoint, scratch / "train.txt"); }) ==
+        (scratch / "train.txt").string() + ": is a file. Name a folder to export to.");
 }
 
 TEST_CASE("what is no model is refused by name") {
