@@ -31,7 +31,7 @@ constexpr int64_t kSequence = 256, kBatch = 16;
 
 // Documents of about 4 KiB: words of a small vocabulary, as regular as text for gzip.
 void write_text(const fs::path& path, int64_t bytes) {
-  const gzFile file = gzopen(path.c_str(), "wb1");
+  gzFile file = gzopen(path.c_str(), "wb1");
   uint64_t state = 1;
   const auto random = [&] { return (state = state * 6364136223846793005ull + 1442695040888963407ull) >> 33; };
   for (int64_t written = 0; written < bytes;) {

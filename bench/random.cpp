@@ -32,7 +32,7 @@ int main() {
       {"dropout bf16", x.numel(), [&] { use(tensor::dropout(x16, 0.1, key, shape, whole)); }},
       {"aten dropout fp32", x.numel(), [&] { use(at::dropout(x, 0.1, true)); }},
       {"normal fp32", x.numel(), [&] { use(tensor::normal(key, shape, whole, 0, 0.02, at::kFloat)); }},
-      {"normal fp32, a block of columns", 4096 * 384,
+      {"normal fp32, a block of columns", int64_t{4096} * 384,
        [&] { use(tensor::normal(key, shape, columns, 0, 0.02, at::kFloat)); }},
       {"uniform fp32", x.numel(), [&] { use(tensor::uniform(key, shape, whole, -1, 1, at::kFloat)); }}};
   for (int r = -1; r < kRepeats; ++r) {
