@@ -17,7 +17,8 @@ if(COLOSSAL_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 find_program(COLOSSAL_MOLD mold)
 if(COLOSSAL_MOLD)
-  add_link_options(-fuse-ld=mold)
+  # mold before 2.4 now and then begins RELRO a page before what is mapped: "cannot apply additional memory protection"
+  add_link_options(-fuse-ld=mold -Wl,-z,norelro)
 endif()
 
 add_library(colossal_options INTERFACE)
