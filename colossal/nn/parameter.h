@@ -33,11 +33,13 @@ struct Init {
 
 // What a layer says of one of its parameters when it registers it.
 struct ParameterSpec {
-  tensor::Layout layout;    // logical shape on the mesh. The local tensor may have another shape with the same elements in the same
-                            // order: a fused q/k/v weight is logically [3, heads, head_dim, in], locally a matrix [3 * .., in].
+  // Logical shape on the mesh. The local tensor may have another shape with the same elements in the same order: a fused q/k/v
+  // weight is logically [3, heads, head_dim, in], locally a matrix [3 * .., in].
+  tensor::Layout layout;
   Init init = {};
-  bool decay = true;        // weight decay applies (false for biases and norm weights)
-  comm::Axes sum_axes = {}; // non-data axes over which the local gradient is a partial sum and must be reduced before the step
+  bool decay = true;  // weight decay applies (false for biases and norm weights)
+  // Non-data axes over which the local gradient is a partial sum and must be reduced before the step.
+  comm::Axes sum_axes = {};
 };
 
 struct Parameter {

@@ -45,8 +45,7 @@ struct OptimizerOptions {
 
 struct StepOptions {
   double learning_rate = 0;
-  double gradient_scale =
-      1;  // every gradient is multiplied by this first: clipping and loss scale in the same pass
+  double gradient_scale = 1;  // multiplies every gradient first: clipping and loss scale in the same pass
 };
 
 // One tensor of optimizer state, as a checkpoint stores it.
