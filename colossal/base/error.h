@@ -14,15 +14,15 @@ namespace colossal {
 // Process exit codes, one per family (docs/errors.md).
 enum class ExitCode : int {
   ok = 0,
-  failure = 1,         // a check that the user asked for did not hold (`colossal verify`), or an internal error
-  config = 2,          // the request is wrong: nothing was started
-  data = 3,            // an input file is missing or damaged
-  checkpoint = 4,      // a checkpoint is missing or damaged
-  peer_lost = 10,      // another rank died
-  hang = 11,           // the watchdog fired
-  numerics = 12,       // NaN or Inf with the policy "stop"
+  failure = 1,     // a check that the user asked for did not hold (`colossal verify`), or an internal error
+  config = 2,      // the request is wrong: nothing was started
+  data = 3,        // an input file is missing or damaged
+  checkpoint = 4,  // a checkpoint is missing or damaged
+  peer_lost = 10,  // another rank died
+  hang = 11,       // the watchdog fired
+  numerics = 12,   // NaN or Inf with the policy "stop"
   out_of_memory = 13,
-  preempted = 143,     // SIGTERM: saved, then left
+  preempted = 143,  // SIGTERM: saved, then left
 };
 
 // Base of all errors that Colossal throws on purpose.
@@ -56,7 +56,8 @@ class ShapeError : public Error {
 // A collective failed or timed out: message names group, op, sequence number and rank.
 class CommError : public Error {
  public:
-  explicit CommError(const std::string& message, ExitCode code = ExitCode::peer_lost) : Error(message, code) {}
+  explicit CommError(const std::string& message, ExitCode code = ExitCode::peer_lost)
+      : Error(message, code) {}
 };
 
 // A file is missing, damaged or not writable: message names path and, where there is one, the tensor.

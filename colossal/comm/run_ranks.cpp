@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/comm/run_ranks.h"
 
-#include <fmt/ranges.h>
 #include <ATen/Parallel.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <condition_variable>

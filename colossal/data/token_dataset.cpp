@@ -86,8 +86,8 @@ Batch TokenDataset::fetch(std::span<const int64_t> samples) const {
   return batch;
 }
 
-TokenSplit split_tokens(const std::shared_ptr<const TokenStream>& stream, int64_t sequence_length, double held_out,
-                        int64_t vocab_size) {
+TokenSplit split_tokens(const std::shared_ptr<const TokenStream>& stream, int64_t sequence_length,
+                        double held_out, int64_t vocab_size) {
   if (!(held_out >= 0 && held_out < 1)) {
     throw ConfigError(
         fmt::format("held-out fraction {} of the data. Allowed: 0 to below 1, for example 0.01.", held_out));

@@ -54,7 +54,7 @@ struct TokenSplit {
 
 // The last `held_out` (0 to below 1) of the tokens are kept apart. The border does not depend on
 // sequence_length.
-TokenSplit split_tokens(const std::shared_ptr<const TokenStream>& stream, int64_t sequence_length, double held_out,
-                        int64_t vocab_size);
+TokenSplit split_tokens(const std::shared_ptr<const TokenStream>& stream, int64_t sequence_length,
+                        double held_out, int64_t vocab_size);
 
 }  // namespace colossal::data

@@ -36,7 +36,8 @@ void widen(const std::byte* from, std::span<int64_t> out) {
   for (size_t i = 0; i < out.size(); ++i) {
     T value;
     std::memcpy(&value, from + i * sizeof(T), sizeof value);
-    out[i] = value;  // NOLINT(bugprone-signed-char-misuse): a token of type i8 is a number, and keeps its sign
+    out[i] =
+        value;  // NOLINT(bugprone-signed-char-misuse): a token of type i8 is a number, and keeps its sign
   }
 }
 

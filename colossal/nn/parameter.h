@@ -43,8 +43,8 @@ struct ParameterSpec {
 };
 
 struct Parameter {
-  std::string name;         // dotted path in the module tree, "blocks.0.attention.query.weight"
-  at::Tensor tensor;        // local, requires grad
+  std::string name;   // dotted path in the module tree, "blocks.0.attention.query.weight"
+  at::Tensor tensor;  // local, requires grad
   ParameterSpec spec;
   const tensor::Layout& layout() const { return spec.layout; }
 };

@@ -12,10 +12,10 @@ namespace colossal::nn {
 
 struct StepState {
   uint64_t seed = 0;
-  int64_t step = 0;             // optimizer step: part of every dropout key
-  int64_t global_rows = 1;      // sequences in the global batch of this step
-  int64_t first_row = 0;        // global row of row 0 of this pass's (data-parallel) micro-batch
-  bool training = true;         // false: no dropout
+  int64_t step = 0;         // optimizer step: part of every dropout key
+  int64_t global_rows = 1;  // sequences in the global batch of this step
+  int64_t first_row = 0;    // global row of row 0 of this pass's (data-parallel) micro-batch
+  bool training = true;     // false: no dropout
 };
 
 }  // namespace colossal::nn

@@ -21,7 +21,8 @@ std::vector<SlotSpec> factored_slots(bool momentum) {
 }  // namespace
 
 Adafactor::Adafactor(const OptimizerOptions& options, std::vector<nn::Parameter> parameters, comm::Mesh mesh)
-    : SlotOptimizer(std::move(parameters), std::move(mesh), factored_slots(options.momentum > 0)), options_(options) {}
+    : SlotOptimizer(std::move(parameters), std::move(mesh), factored_slots(options.momentum > 0)),
+      options_(options) {}
 
 at::Tensor Adafactor::mean_along(const at::Tensor& x, const tensor::Layout& layout, size_t dim) const {
   at::Tensor sum = x.sum(static_cast<int64_t>(dim));

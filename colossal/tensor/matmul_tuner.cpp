@@ -2,7 +2,6 @@
 #include "colossal/tensor/matmul_tuner.h"
 
 #include <ATen/Parallel.h>
-
 #include <fcntl.h>
 #include <sys/file.h>
 #include <torch/version.h>

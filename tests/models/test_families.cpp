@@ -122,7 +122,8 @@ TEST_CASE("what a model cannot be is said in full") {
       ConfigError);
   CHECK_THROWS_WITH_AS(
       complete({.family = "lama"}),
-      "model.family = \"lama\" is unknown. Allowed: gpt2, llama, qwen2. Did you mean \"llama\"?", ConfigError);
+      "model.family = \"lama\" is unknown. Allowed: gpt2, llama, qwen2. Did you mean \"llama\"?",
+      ConfigError);
   CHECK_THROWS_WITH_AS(
       complete({.family = "gpt2", .num_layers = 2, .hidden_size = 64, .num_heads = 5, .vocab_size = 9}),
       "model.num_heads = 5 does not divide model.hidden_size = 64. Nearest hidden sizes: 60, 65.",

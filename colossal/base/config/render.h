@@ -16,7 +16,7 @@
 namespace colossal::config {
 
 struct TomlOptions {
-  bool help = false;                      // every key below its help; unset keys as comments
+  bool help = false;                           // every key below its help; unset keys as comments
   std::map<std::string, Origin> origins = {};  // noted behind the keys that somebody set
 };
 std::string to_toml(const Schema& schema, const void* root, const TomlOptions& options = {});

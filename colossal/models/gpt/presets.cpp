@@ -23,8 +23,12 @@ std::vector<Preset> presets() {
   Preset quickstart = gpt2("quickstart", 4, 256, 4);
   quickstart.config.vocab_size = 264;
   quickstart.config.max_positions = 256;
-  return {quickstart, gpt2("gpt2", 12, 768, 12), gpt2("gpt2-124m", 12, 768, 12), gpt2("gpt2-medium", 24, 1024, 16),
-          gpt2("gpt2-large", 36, 1280, 20), gpt2("gpt2-xl", 48, 1600, 25)};
+  return {quickstart,
+          gpt2("gpt2", 12, 768, 12),
+          gpt2("gpt2-124m", 12, 768, 12),
+          gpt2("gpt2-medium", 24, 1024, 16),
+          gpt2("gpt2-large", 36, 1280, 20),
+          gpt2("gpt2-xl", 48, 1600, 25)};
 }
 
 ModelConfig complete(ModelConfig c) {

@@ -50,7 +50,8 @@ std::vector<Preset> llama_presets() {
   llama32.tie_embeddings = true;
   ModelConfig llama1_13b = sized("llama", {40, 5120, 40, 40, 13824}, 32000, 2048, 10000);
   llama1_13b.norm_eps = 1e-6;
-  ModelConfig llama32_3b = with_llama3_rope(sized("llama", {28, 3072, 24, 8, 8192}, 128256, 131072, 500000), 32);
+  ModelConfig llama32_3b =
+      with_llama3_rope(sized("llama", {28, 3072, 24, 8, 8192}, 128256, 131072, 500000), 32);
   llama32_3b.tie_embeddings = true;
   return {
       {"tinyllama-1.1b", sized("llama", {22, 2048, 32, 4, 5632}, 32000, 2048, 10000)},

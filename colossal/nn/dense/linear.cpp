@@ -24,8 +24,8 @@ std::optional<tensor::Shape> bias_shape(const LinearOptions& o) {
 }  // namespace
 
 DenseLinear::DenseLinear(const DenseContextPtr& context, const LinearOptions& options)
-    : DenseLinear(context, weight_shape(options), options.in, bias_shape(options),
-                  options.init_std, options.activation) {}
+    : DenseLinear(context, weight_shape(options), options.in, bias_shape(options), options.init_std,
+                  options.activation) {}
 
 DenseLinear::DenseLinear(const DenseContextPtr& context, const tensor::Shape& weight, int64_t in,
                          const std::optional<tensor::Shape>& bias, double init_std,

@@ -28,7 +28,7 @@ struct ProgressOptions {
   double flops_per_token = 0;   // flops.h
   ProgressStyle style = ProgressStyle::automatic;
   int64_t lines_every = 0;  // steps between plain lines; 0: about fifty lines in all
-  int fd = 2;  // standard error: standard output stays free for what a command prints
+  int fd = 2;               // standard error: standard output stays free for what a command prints
 };
 
 // What the line says, apart from where it is drawn.
