@@ -40,7 +40,7 @@ at::Tensor apply(const at::Tensor& x, const Group& group, const Map& map, const 
 at::Tensor same(const at::Tensor& x) { return x.view_as(x); }
 
 at::Tensor summed(const at::Tensor& x, const Group& group) {
-  const at::Tensor y = x.detach().clone(at::MemoryFormat::Contiguous);
+  at::Tensor y = x.detach().clone(at::MemoryFormat::Contiguous);
   all_reduce(y, group);
   return y;
 }
@@ -106,7 +106,7 @@ at::Tensor broadcast_from(const at::Tensor& x, const Group& group, int root) {
   return apply(
       x, group,
       [&](const at::Tensor& y) {
-        const at::Tensor copy = y.detach().clone(at::MemoryFormat::Contiguous);
+        at::Tensor copy = y.detach().clone(at::MemoryFormat::Contiguous);
         broadcast(copy, group, root);
         return copy;
       },

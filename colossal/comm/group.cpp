@@ -12,13 +12,13 @@ int Group::size() const { return state_ == nullptr ? 1 : static_cast<int>(state_
 int Group::index() const { return state_ == nullptr ? 0 : state_->index; }
 
 const std::vector<int>& Group::ranks() const {
-  static const std::vector<int> kSelf = {0};
-  return state_ == nullptr ? kSelf : state_->ranks;
+  static const std::vector<int> self = {0};
+  return state_ == nullptr ? self : state_->ranks;
 }
 
 const std::string& Group::name() const {
-  static const std::string kSelf = "self";
-  return state_ == nullptr ? kSelf : state_->name;
+  static const std::string self = "self";
+  return state_ == nullptr ? self : state_->name;
 }
 
 void Group::State::fail(const std::string& cause) noexcept {

@@ -106,7 +106,8 @@ struct KeyHash {
 class Tuner {
  public:
   static Tuner& process() {
-    static auto* tuner = new Tuner;  // never destroyed: ranks may still multiply while the process ends
+    // Never destroyed: ranks may still multiply while the process ends.
+    static auto* tuner = new Tuner;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
     return *tuner;
   }
 

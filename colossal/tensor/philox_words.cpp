@@ -40,8 +40,8 @@ __attribute__((target("avx512f"))) void tile_avx512(uint64_t seed, uint64_t stre
   constexpr int kGroups = 2;  // of eight blocks
   const __m512i mul0 = _mm512_set1_epi64(kMul0), mul1 = _mm512_set1_epi64(kMul1);
   __m512i c[4][kGroups];
-  for (int g = 0; g < kGroups; ++g) {
-    c[0][g] = _mm512_add_epi64(_mm512_set1_epi64(static_cast<long long>(first_block + 8 * g)),
+  for (int64_t g = 0; g < kGroups; ++g) {
+    c[0][g] = _mm512_add_epi64(_mm512_set1_epi64(static_cast<long long>(first_block) + 8 * g),
                                _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0));
     c[1][g] = _mm512_set1_epi64(static_cast<long long>(first_block >> 32));
     c[2][g] = _mm512_set1_epi64(static_cast<long long>(stream));
@@ -59,8 +59,8 @@ __attribute__((target("avx512f"))) void tile_avx512(uint64_t seed, uint64_t stre
       c[3][g] = p0;
     }
   }
-  for (int w = 0; w < 4; ++w) {
-    for (int g = 0; g < kGroups; ++g) {
+  for (int64_t w = 0; w < 4; ++w) {
+    for (int64_t g = 0; g < kGroups; ++g) {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + w * kBlocks + 8 * g),
                           _mm512_cvtepi64_epi32(c[w][g]));
     }
@@ -73,7 +73,7 @@ __attribute__((target("avx2"))) void tile_avx2(uint64_t seed, uint64_t stream, u
   const __m256i low_halves = _mm256_set_epi32(7, 5, 3, 1, 6, 4, 2, 0);
   for (int begin = 0; begin < kBlocks; begin += 8) {  // two groups of four blocks at a time fit the registers
     __m256i c[4][2];
-    for (int g = 0; g < 2; ++g) {
+    for (int64_t g = 0; g < 2; ++g) {
       const uint64_t block = first_block + static_cast<uint64_t>(begin + 4 * g);
       c[0][g] =
           _mm256_add_epi64(_mm256_set1_epi64x(static_cast<long long>(block)), _mm256_set_epi64x(3, 2, 1, 0));
@@ -92,8 +92,8 @@ __attribute__((target("avx2"))) void tile_avx2(uint64_t seed, uint64_t stream, u
         c[3][g] = p0;
       }
     }
-    for (int w = 0; w < 4; ++w) {
-      for (int g = 0; g < 2; ++g) {
+    for (int64_t w = 0; w < 4; ++w) {
+      for (int64_t g = 0; g < 2; ++g) {
         const __m256i packed = _mm256_permutevar8x32_epi32(c[w][g], low_halves);
         _mm_storeu_si128(reinterpret_cast<__m128i*>(out + w * kBlocks + begin + 4 * g),
                          _mm256_castsi256_si128(packed));

@@ -12,7 +12,7 @@ namespace {
 at::Tensor execute(const Step& step, const at::Tensor& x, const comm::Mesh& mesh) {
   switch (step.kind) {
     case Step::Kind::all_reduce: {
-      const at::Tensor sum = x.clone(at::MemoryFormat::Contiguous);
+      at::Tensor sum = x.clone(at::MemoryFormat::Contiguous);
       comm::all_reduce(sum, mesh.group(step.axes));
       return sum;
     }

@@ -28,7 +28,7 @@ struct Cost {
 };
 
 struct Move {
-  Step::Kind kind;
+  Step::Kind kind{};
   Numbers axes;
   int64_t dim = 0;
   int64_t from_dim = 0;

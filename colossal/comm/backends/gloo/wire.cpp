@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/comm/backends/gloo/wire.h"
 
-#include <signal.h>
-
 #include <array>
 #include <csignal>
 #include <cstring>
