@@ -81,7 +81,9 @@ void describe_parallel(config::Section<ParallelSection>& s) {
       .unset_means("all ranks")
       .also_called({"dp", "data_parallel", "data_parallel_size", "dp_size", "replicas"});
   s.key("bucket_mb", &ParallelSection::bucket_mb,
-        "Gradients are summed over the data ranks in buckets of this many MiB, each as soon as it is full.")
+        "Gradients below 1 MiB are summed over the data ranks in buckets of this many MiB, each as soon as "
+        "it is "
+        "full; larger ones alone.")
       .above(0)
       .at_most(65536)
       .also_called({"bucket_size", "bucket_cap_mb"});
