@@ -180,18 +180,6 @@ TEST_CASE("things that are not what a command takes") {
   check({"generate", file}, 4,
         "colossal: " + file +
             ": is a file. Name the output folder of a run, a checkpoint, or a Hugging Face folder.");
-  check({"verify", nowhere, "-n", "2"}, 3, "colossal: " + nowhere + ": there is no such folder");
-  check({"verify", folder}, 3,
-        "colossal: " + folder +
-            ": has no config.json, so it is no Hugging Face folder. `colossal checkpoint export RUN FOLDER` "
-            "makes one.");
-  std::ofstream(scratch / "config.json") << "{}";
-  check(
-      {"verify", folder}, 3,
-      "colossal: " + folder +
-          ": has no reference.safetensors to compare with: input_ids, attention_mask, labels, logits, loss, "
-          "grad.<tensor> and loss_after_step as another program computed them. Name one with --reference "
-          "FILE.");
   check({"tokenize", nowhere, "--output", folder}, 3,
         fmt::format("colossal: {}: no such file, folder or pattern. Relative paths start at {}.", nowhere,
                     fs::current_path().string()));

@@ -30,7 +30,7 @@ struct Request {
   int launch = 0;
   int steps = 20;
   double timeout_seconds = 30;
-  double connect_seconds = 9;
+  double connect_seconds = std::chrono::duration<double>(WorldOptions{}.connect_timeout).count();
   std::string backend = "automatic";
   std::string event = "none:0:0";
   bool until_stopped = false;
