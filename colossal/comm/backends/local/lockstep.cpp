@@ -80,12 +80,15 @@ void Lockstep::open(Lane lane, const Call& call) {
   verify();
 }
 
-void Lockstep::exchange() {
+void Lockstep::publish() {
   ++round_;
   Post& post = session_.self().posts[round_ & 1];
   post.header = mine_;
   post.round.store(round_, std::memory_order_release);
   session_.ring();
+}
+
+void Lockstep::collect() {
   for (int i = 0; i < session_.size(); ++i) {
     if (i == session_.index()) {
       continue;

@@ -62,7 +62,13 @@ class Lockstep final : private Task {
   // members do not ask for the same.
   void open(Lane lane, const Call& call);
   // Publishes this member's half and waits for everybody's.
-  void exchange();
+  void exchange() {
+    publish();
+    collect();
+  }
+  // The two halves of exchange(), for what can be done while the others come.
+  void publish();
+  void collect();
 
   std::byte* outbox() const { return session_.segment().stage(session_.index(), (round_ + 1) & 1); }
   const std::byte* inbox(int peer) const { return session_.segment().stage(peer, round_ & 1); }

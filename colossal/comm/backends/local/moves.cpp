@@ -62,13 +62,16 @@ void Collectives::gather_pieces(Lane lane, const Lockstep::Call& call, std::byte
     lockstep_.open(lane, call);
     if (out != nullptr) {
       Touching touching(session_);
-      copy_bytes(out + me_ * piece, in, piece);
       for (int step = 1; step < n_; ++step) {
         const int j = (me_ + step) % n_;
         reach_.fetch(j, lockstep_.said(j).in, out + j * piece, piece);
       }
     }
-    lockstep_.exchange();
+    lockstep_.publish();
+    if (out != nullptr) {
+      copy_bytes(out + me_ * piece, in, piece);  // while the others still read
+    }
+    lockstep_.collect();
     return;
   }
   const int64_t chunk = chunk_bytes(1);
@@ -193,7 +196,6 @@ void Collectives::exchange_pieces(Lane lane, const Lockstep::Call& call, std::by
     if (!uneven) {
       lockstep_.open(lane, call);
     }
-    copy_bytes(out + out_at[me_], in + in_at[me_], in_bytes[me_]);
     {
       Touching touching(session_);
       for (int step = 1; step < n_; ++step) {
@@ -201,7 +203,9 @@ void Collectives::exchange_pieces(Lane lane, const Lockstep::Call& call, std::by
         reach_.fetch(j, lockstep_.said(j).in + there[j], out + out_at[j], out_bytes[j]);
       }
     }
-    lockstep_.exchange();
+    lockstep_.publish();
+    copy_bytes(out + out_at[me_], in + in_at[me_], in_bytes[me_]);  // while the others still read
+    lockstep_.collect();
     return;
   }
   const int64_t chunk = chunk_bytes(n_);
