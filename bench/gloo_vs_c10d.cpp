@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Gloo backend against c10d's own collectives over Gloo: the same processes, the same buffers, taking turns.
 //
-//   build/bench/bench_gloo_vs_c10d [ranks = 2] [--op NAME] [--max-bytes N]
+//   build/bench/bench_gloo_vs_c10d [ranks = 2] [--op NAME] [--min-bytes N] [--max-bytes N]
 //
 // fp32, loopback; `bytes` is the full tensor of each rank. Ours is what a user calls, checks and recording included. A sample is
 // the time per call over a batch, of the slowest rank; JSON lines in microseconds.
@@ -23,6 +23,7 @@ namespace {
 
 struct Options {
   int num_ranks = 2;
+  int64_t min_bytes = 4096;
   int64_t max_bytes = int64_t{64} << 20;
   std::string only = "";
 };
@@ -111,6 +112,7 @@ void run(const RankEnvironment& environment, const Options& options) {
   const auto gloo = World::connect(environment, world->store().prefixed("gloo"), over_gloo);
   const auto raw = connect_raw(*world, world->store().prefixed("raw"));
   for (int64_t bytes = 4096; bytes <= options.max_bytes; bytes *= bytes < (256 << 10) ? 64 : 16) {
+    if (bytes < options.min_bytes) continue;
     const at::Tensor x = at::zeros({bytes / 4}), y = at::zeros({bytes / 4});
     for (const Sides& side : sides(*raw, gloo->group(), x, y)) {
       if (!options.only.empty() && side.op != options.only) continue;
@@ -128,6 +130,8 @@ int main(int argc, char** argv) {
     const std::string_view arg = argv[i];
     if (arg == "--op" && i + 1 < argc) {
       options.only = argv[++i];
+    } else if (arg == "--min-bytes" && i + 1 < argc) {
+      options.min_bytes = std::stoll(argv[++i]);
     } else if (arg == "--max-bytes" && i + 1 < argc) {
       options.max_bytes = std::stoll(argv[++i]);
     } else {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends.h"
 #include "colossal/base/error.h"
+#include "colossal/comm/checks.h"
 #include "tests/support/error.h"
 
 using namespace colossal;
@@ -69,6 +70,41 @@ TEST_CASE("the text of a disagreement") {
         CHECK_MESSAGE((by_0 || by_1), text);
       },
       gloo());
+}
+
+TEST_CASE("send and recv that disagree: nothing is overrun, the receiver says why, the sender learns it") {
+  const std::vector<std::pair<at::Tensor, at::Tensor>> wrongs = {
+      {at::ones({5}), at::ones({4})},
+      {at::ones({4}), at::ones({4}, at::kInt)},
+      {at::ones({400'000}), at::ones({4})},
+      {at::ones({4}), at::ones({400'000})},
+      {at::ones({500'000}), at::ones({400'000})},
+      {at::ones({400'000}), at::ones({400'000}, at::kInt)},
+  };
+  for (const auto& [sent, expected] : wrongs) {
+    const std::string cause = fmt::format(
+        "recv #1 of group \"world\" on rank 1 failed: members disagree: here transfer of {} bytes {}, on "
+        "rank 0 "
+        "transfer of {} bytes {} (noticed by rank 1)",
+        expected.nbytes(), dtype_name(expected.scalar_type()), sent.nbytes(), dtype_name(sent.scalar_type()));
+    run_ranks(
+        2,
+        [&, sent = sent, expected = expected](std::shared_ptr<World> world) {
+          const Group group = world->group();
+          if (world->rank() == 1) {
+            const at::Tensor guarded = at::zeros({expected.numel() + 1}, expected.options());
+            const std::string text = colossal::testing::error_of<CommError>(
+                [&] { recv(guarded.narrow(0, 0, expected.numel()), group, 0); });
+            CHECK(text == cause);
+            CHECK(guarded[expected.numel()].item<int>() == 0);
+          } else {
+            std::string text = colossal::testing::error_of<CommError>([&] { send(sent, group, 1); });
+            text += "; " + colossal::testing::error_of<CommError>([&] { barrier(group); });
+            CHECK_MESSAGE(text.find(cause.substr(cause.find("members"))) != std::string::npos, text);
+          }
+        },
+        gloo());
+  }
 }
 
 TEST_CASE("a silent member: timeout on the others") {

@@ -76,7 +76,7 @@ TEST_CASE("reductions that do not exist") {
       "four.";
   check_all(local_threads(2, [](LocalBackend& backend,
                                 int) { backend.all_reduce(ones(4, at::kLong), ReduceOp::avg)->wait(); }),
-            "local backend: no avg of Long. " + allowed);
+            "reduction: no avg of Long. " + allowed);
 }
 
 TEST_CASE("a member that leaves, is late, gives up") {

@@ -4,6 +4,8 @@
 #include <array>
 #include <csignal>
 #include <cstring>
+#include <deque>
+#include <mutex>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 #include "colossal/base/error.h"
@@ -43,11 +45,41 @@ class Wire::Ticket {
   c10::intrusive_ptr<c10d::Work> work;
 };
 
+namespace {
+
+constexpr int64_t kHeaderTag = 0;  // of every header with its short payload
+// The tag of a raw payload is its size: Gloo never pairs a message with a buffer of another one.
+int64_t payload_tag(int64_t bytes, Wire::Channel channel) {
+  return 2 * bytes + static_cast<int64_t>(channel);
+}
+constexpr int64_t kHeaderRoom = sizeof(Header) + Wire::kInline;
+// Receivers of headers that wait at each peer: one for what is on its way, one for what comes next.
+constexpr size_t kNumReady = 2;
+
+bool is_inline(const Wire::Stream& stream) { return stream.bytes <= Wire::kInline; }
+
+}  // namespace
+
 struct Wire::Impl {
-  explicit Impl(const Endpoint& e) : store(e.store), ranks(e.ranks) {}
+  // A header on its way here. The room outlives the ticket: a ticket that dies early takes it back from Gloo.
+  struct Arrival {
+    std::unique_ptr<char[]> room;
+    std::shared_ptr<Ticket> ticket;
+  };
+  explicit Impl(const Endpoint& e) : store(e.store), ranks(e.ranks), index(e.index), mail(e.ranks.size()) {}
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
   Store store;
   std::vector<int> ranks;
+  int index;
+  using Room = std::unique_ptr<char[]>;
+  std::vector<Room> rooms;                // of headers that have come or gone: their pages are there
+  std::vector<std::deque<Arrival>> mail;  // by peer, in the order of the headers
+  Room room() {
+    if (rooms.empty()) return Room(new char[kHeaderRoom]);
+    Room last = std::move(rooms.back());
+    rooms.pop_back();
+    return last;
+  }
   std::mutex mutex;  // guards what abort() touches
   bool aborted = false;
   c10::intrusive_ptr<c10d::Work> waited_for;
@@ -65,12 +97,37 @@ Wire::Wire(const Endpoint& endpoint) : impl_(std::make_unique<Impl>(endpoint)) {
 
 Wire::~Wire() = default;
 
-std::shared_ptr<Wire::Ticket> Wire::post(int peer, const void* data, int64_t bytes, Tag tag, bool send) {
+int Wire::size() const { return static_cast<int>(impl_->ranks.size()); }
+int Wire::index() const { return impl_->index; }
+
+std::vector<int> Wire::others() const {
+  std::vector<int> peers;
+  for (int step = 1; step < size(); ++step) peers.push_back((index() + step) % size());
+  return peers;
+}
+
+std::shared_ptr<Wire::Ticket> Wire::post(Way way, int peer, const void* data, int64_t bytes, int64_t tag) {
   if (impl_->gloo == nullptr) throw CommError("the connections are closed");
   std::vector<at::Tensor> list{at::from_blob(const_cast<void*>(data), {bytes}, at::kByte)};
   auto ticket = std::make_shared<Ticket>();
-  ticket->work = send ? impl_->gloo->send(list, peer, tag) : impl_->gloo->recv(list, peer, tag);
+  ticket->work = way == Way::send ? impl_->gloo->send(list, peer, static_cast<int>(tag))
+                                  : impl_->gloo->recv(list, peer, static_cast<int>(tag));
   return ticket;
+}
+
+std::shared_ptr<Wire::Ticket> Wire::post_send(int peer, const void* data, int64_t bytes, Channel channel) {
+  return post(Way::send, peer, data, bytes, payload_tag(bytes, channel));
+}
+std::shared_ptr<Wire::Ticket> Wire::post_recv(int peer, void* data, int64_t bytes, Channel channel) {
+  return post(Way::recv, peer, data, bytes, payload_tag(bytes, channel));
+}
+
+void Wire::post_payload(Tickets& tickets, Way way, const Stream& stream) {
+  for (int64_t begin = 0; begin < stream.bytes; begin += kMaxMessage) {
+    const int64_t bytes = std::min(kMaxMessage, stream.bytes - begin);
+    tickets.push_back(post(way, stream.peer, static_cast<char*>(stream.data) + begin, bytes,
+                           payload_tag(bytes, Channel::first)));
+  }
 }
 
 void Wire::wait(const std::shared_ptr<Ticket>& ticket) {
@@ -93,6 +150,11 @@ void Wire::wait(const std::shared_ptr<Ticket>& ticket) {
   if (forget()) throw CommError("aborted");
 }
 
+void Wire::wait_all(Tickets& tickets) {
+  for (const auto& ticket : tickets) wait(ticket);
+  tickets.clear();
+}
+
 void Wire::check(const Stream& mine, const char* theirs) const {
   Header header;
   std::memcpy(&header, theirs, sizeof(Header));
@@ -102,43 +164,41 @@ void Wire::check(const Stream& mine, const char* theirs) const {
 }
 
 void Wire::exchange(const std::vector<Stream>& out, const std::vector<Stream>& in) {
-  static constexpr int64_t kCapacity = sizeof(Header) + kInline;
-  const auto is_inline = [](const Stream& s) { return s.bytes <= kInline; };
-  // Buffers before tickets: a ticket that dies early takes its buffer back from Gloo.
-  std::vector<std::unique_ptr<char[]>> arrived, leaving, requests(out.size());
-  std::vector<std::shared_ptr<Ticket>> receiving, requested(out.size()), rest;
+  std::vector<std::unique_ptr<char[]>> leaving;  // before the tickets, as in Arrival
+  Tickets tickets;
   for (const Stream& s : in) {
-    arrived.emplace_back(new char[kCapacity]);
-    receiving.push_back(post(s.peer, arrived.back().get(), kCapacity, kHeader, false));
-    if (is_inline(s)) continue;
-    rest.push_back(post_recv(s.peer, s.data, s.bytes));
-    rest.push_back(post(s.peer, &s.header, sizeof(Header), kRequest, true));
+    if (!is_inline(s)) post_payload(tickets, Way::recv, s);
   }
-  for (size_t i = 0; i < out.size(); ++i) {
-    const Stream& s = out[i];
+  for (const Stream& s : out) {
+    // The payload first: when its header has arrived, so has the payload, and the receiver's thread wakes once.
+    if (!is_inline(s)) post_payload(tickets, Way::send, s);
     const int64_t with = is_inline(s) ? s.bytes : 0;
-    leaving.emplace_back(new char[sizeof(Header) + with]);
+    leaving.push_back(impl_->room());
     std::memcpy(leaving.back().get(), &s.header, sizeof(Header));
     if (with > 0) std::memcpy(leaving.back().get() + sizeof(Header), s.data, with);
-    rest.push_back(post(s.peer, leaving.back().get(), sizeof(Header) + with, kHeader, true));
-    if (is_inline(s)) continue;
-    requests[i].reset(new char[sizeof(Header)]);
-    requested[i] = post(s.peer, requests[i].get(), sizeof(Header), kRequest, false);
+    tickets.push_back(post(Way::send, s.peer, leaving.back().get(), sizeof(Header) + with, kHeaderTag));
   }
-  for (size_t i = 0; i < out.size(); ++i) {
-    const Stream& s = out[i];
-    if (is_inline(s)) continue;
-    wait(requested[i]);
-    check(s, requests[i].get());
-    rest.push_back(post_send(s.peer, s.data, s.bytes));
+  for (const Stream& s : in) receive(s);
+  wait_all(tickets);
+  for (auto& room : leaving) impl_->rooms.push_back(std::move(room));
+}
+
+// The next header from the peer, and what it carries.
+void Wire::receive(const Stream& stream) {
+  std::deque<Impl::Arrival>& mail = impl_->mail[stream.peer];
+  // Here rather than after an arrival: this thread is about to wait, nobody waits for it.
+  while (mail.size() < kNumReady) {
+    auto room = impl_->room();
+    auto ticket = post(Way::recv, stream.peer, room.get(), kHeaderRoom, kHeaderTag);
+    mail.push_back({std::move(room), std::move(ticket)});
   }
-  for (size_t i = 0; i < in.size(); ++i) {
-    const Stream& s = in[i];
-    wait(receiving[i]);
-    check(s, arrived[i].get());
-    if (is_inline(s) && s.bytes > 0) std::memcpy(s.data, arrived[i].get() + sizeof(Header), s.bytes);
-  }
-  for (const auto& ticket : rest) wait(ticket);
+  Impl::Arrival arrival = std::move(mail.front());
+  mail.pop_front();
+  wait(arrival.ticket);
+  check(stream, arrival.room.get());
+  if (is_inline(stream) && stream.bytes > 0)
+    std::memcpy(stream.data, arrival.room.get() + sizeof(Header), stream.bytes);
+  impl_->rooms.push_back(std::move(arrival.room));
 }
 
 void Wire::close(const std::string& cause) noexcept {
@@ -148,6 +208,7 @@ void Wire::close(const std::string& cause) noexcept {
     // The store may be gone with the rank that failed.
   }
   try {
+    for (std::deque<Impl::Arrival>& mail : impl_->mail) mail.clear();  // tickets keep connections open
     impl_->gloo.reset();
   } catch (const std::exception&) {
   }

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Point-to-point messages of one group over Gloo, with a header in front of the first message of every stream.
+// Point-to-point messages of one group over Gloo, with a header beside every stream that says what its sender takes it for.
 //
-// Gloo ends the process when a message is larger than the buffer it arrives in. So nothing but headers (of one fixed capacity) is
-// ever sent unasked: the receiver of a payload hands its buffer to Gloo and asks with a header of its own, and the sender lets the
-// payload go only when that header agrees with its own on op, sequence, dtype and size. As the receiver is usually there first, the
-// request is, too, and the payload leaves at once. Short payloads travel inside the header message: one latency in all.
+// Gloo ends the process when a message is larger than the buffer it arrives in. Here that cannot happen: the tag of a payload is
+// made from its size, and Gloo pairs only messages of equal tag. So payloads leave without an agreement; a header beside each
+// tells the receiver what it was. When the two ends differ in op, sequence, dtype or size, the receiver throws, and the
+// sender learns it when the connections close (a payload of another size stays where it is). Headers have room for
+// a short payload, and buffers for them wait ready-made at the other end: a short message is one way and no rendezvous.
 //
 //   wire.exchange({{peer, header, in, bytes}}, {{peer, header, out, bytes}});
 //
 // Thread safety: one thread at a time; abort() from any.
 #pragma once
-#include <atomic>
-#include <chrono>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -48,30 +46,36 @@ enum OpCode : int32_t {
 
 class Wire {
  public:
-  static constexpr int64_t kInline = 32 << 10;  // payloads up to here travel with their header
+  static constexpr int64_t kInline = 256 << 10;    // payloads up to here travel in their header's message
+  static constexpr int64_t kMaxMessage = 1 << 28;  // longer payloads travel in several
 
   explicit Wire(const Endpoint& endpoint);
   ~Wire();
+
+  int size() const;
+  int index() const;
+  // The other members, nearest first: no two members begin with the same one.
+  std::vector<int> others() const;
 
   struct Stream {
     int peer;
     Header header;
     void* data;
-    int64_t bytes;  // at most header.bytes; the rest follows by raw messages
+    int64_t bytes;  // at most header.bytes; the rest travels by raw messages
   };
   // Sends and receives all streams; returns when every one is complete. CommError when a header disagrees.
   void exchange(const std::vector<Stream>& out, const std::vector<Stream>& in);
 
-  // Raw messages, of the same sizes in the same order at both ends. Receives may be posted at any time, sends only after an
-  // exchange of headers in both directions has shown that the other end wants just that.
+  // Raw messages of 1 to kMaxMessage bytes, in the same order at both ends among those of one size and channel. They may be under
+  // way before an exchange has shown that both ends mean the same; what they bring may be used only after it.
+  enum class Channel : int64_t { first, second };
   class Ticket;
-  std::shared_ptr<Ticket> post_send(int peer, const void* data, int64_t bytes) {
-    return post(peer, data, bytes, kPayload, true);
-  }
-  std::shared_ptr<Ticket> post_recv(int peer, void* data, int64_t bytes) {
-    return post(peer, data, bytes, kPayload, false);
-  }
+  using Tickets = std::vector<std::shared_ptr<Ticket>>;
+  std::shared_ptr<Ticket> post_send(int peer, const void* data, int64_t bytes,
+                                    Channel channel = Channel::first);
+  std::shared_ptr<Ticket> post_recv(int peer, void* data, int64_t bytes, Channel channel = Channel::first);
   void wait(const std::shared_ptr<Ticket>& ticket);
+  void wait_all(Tickets& tickets);  // and empties the list
 
   // Closes all connections, after leaving `cause` where the other members find it.
   void close(const std::string& cause) noexcept;
@@ -80,9 +84,11 @@ class Wire {
   void abort() noexcept;
 
  private:
-  enum Tag { kHeader = 0, kPayload = 1, kRequest = 2 };
+  enum class Way { send, recv };
   void check(const Stream& mine, const char* theirs) const;  // CommError when the other end's header differs
-  std::shared_ptr<Ticket> post(int peer, const void* data, int64_t bytes, Tag tag, bool send);
+  void receive(const Stream& stream);
+  std::shared_ptr<Ticket> post(Way way, int peer, const void* data, int64_t bytes, int64_t tag);
+  void post_payload(Tickets& tickets, Way way, const Stream& stream);
 
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -5,7 +5,7 @@
 
 #include "colossal/comm/backends/local/collectives.h"
 #include "colossal/comm/backends/local/pieces.h"
-#include "colossal/comm/backends/local/reduce.h"
+#include "colossal/comm/backends/reduce.h"
 
 namespace colossal::comm::local {
 
@@ -15,7 +15,7 @@ struct Collectives::Reduction {
   int64_t item_bytes;
 
   void apply(void* out, std::span<const void* const> sources, int64_t bytes) const {
-    reduce_arrays(out, sources, bytes / item_bytes, dtype, op);
+    arithmetic::reduce_arrays(out, sources, bytes / item_bytes, dtype, op);
   }
 };
 
@@ -33,7 +33,7 @@ constexpr int64_t kCopyBlock = 8 << 10;
 }  // namespace
 
 void Collectives::all_reduce(Lane lane, const at::Tensor& x, ReduceOp op) {
-  check_reducible(x.scalar_type(), op);
+  arithmetic::check_reducible(x.scalar_type(), op);
   auto* data = static_cast<std::byte*>(x.data_ptr());
   const Reduction how{x.scalar_type(), op, static_cast<int64_t>(x.itemsize())};
   const Lockstep::Call call{
@@ -48,7 +48,7 @@ void Collectives::all_reduce(Lane lane, const at::Tensor& x, ReduceOp op) {
 }
 
 void Collectives::reduce(Lane lane, const at::Tensor& x, int root, ReduceOp op) {
-  check_reducible(x.scalar_type(), op);
+  arithmetic::check_reducible(x.scalar_type(), op);
   auto* data = static_cast<std::byte*>(x.data_ptr());
   const Reduction how{x.scalar_type(), op, static_cast<int64_t>(x.itemsize())};
   const Lockstep::Call call{
@@ -68,7 +68,7 @@ void Collectives::reduce(Lane lane, const at::Tensor& x, int root, ReduceOp op) 
 }
 
 void Collectives::reduce_scatter(Lane lane, const at::Tensor& out, const at::Tensor& in, ReduceOp op) {
-  check_reducible(in.scalar_type(), op);
+  arithmetic::check_reducible(in.scalar_type(), op);
   const Reduction how{in.scalar_type(), op, static_cast<int64_t>(in.itemsize())};
   auto* to = static_cast<std::byte*>(out.data_ptr());
   const auto* from = static_cast<const std::byte*>(in.const_data_ptr());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "colossal/comm/backends/local/reduce.h"
+#include "colossal/comm/backends/reduce.h"
 
 #include <bit>
 #include <cstring>
@@ -15,7 +15,7 @@
 #endif
 #define COLOSSAL_INLINE [[gnu::always_inline]] inline
 
-namespace colossal::comm::local {
+namespace colossal::comm::arithmetic {
 namespace {
 
 // How an element is stored and what it is accumulated in.
@@ -244,9 +244,9 @@ Kernel find(at::ScalarType dtype, ReduceOp op) {
 void check_reducible(at::ScalarType dtype, ReduceOp op) {
   if (find(dtype, op) == nullptr) {
     throw CommError(
-        fmt::format("local backend: no {} of {}. Allowed: sum, max, min of Double, Float, Half, BFloat16, "
+        fmt::format("reduction: no {} of {}. Allowed: sum, max, min of Double, Float, Half, BFloat16, "
                     "Long, Int, Short, Char, Byte and Bool; avg of the first four.",
-                    op == ReduceOp::avg ? "avg" : "reduction", c10::toString(dtype)));
+                    op == ReduceOp::avg ? "avg" : "arithmetic", c10::toString(dtype)));
   }
 }
 
@@ -259,4 +259,4 @@ void reduce_arrays(void* out, std::span<const void* const> sources, int64_t coun
   kernel(out, sources.data(), static_cast<int>(sources.size()), count);
 }
 
-}  // namespace colossal::comm::local
+}  // namespace colossal::comm::arithmetic
