@@ -176,7 +176,7 @@ class Chart {
     const points = inside.map(i => s.y[i] === null ? null : [this.px(s.x[i]), this.py(s.y[i])]);
     lines.append(svg('path', {d: path(points), stroke: s.color, 'stroke-width': s.faint ? 1 : 1.8, opacity: s.faint ? 0.35 : 1,
       'stroke-dasharray': s.dash || ''}));
-    if (s.dots && points.length <= 200)
+    if (s.dots && points.length <= 200 || points.length === 1)
       for (const p of points) if (p) lines.append(svg('circle', {cx: p[0], cy: p[1], r: 3, fill: s.color}));
     if (s.raw) return;  // its values are a series of their own
     let marked = -Infinity;
