@@ -20,7 +20,7 @@ enum class Overwrite { no, yes };
 // Writes config.json, model.safetensors and tokenizer.json; one process; any checkpoint, whatever its layout. What an earlier
 // export left in `output` is replaced with Overwrite::yes, else a ConfigError; a folder that holds something else is refused. The
 // result: a tokenizer that the run had and that is not there any more, so that it had to be left out; else empty.
-std::string export_huggingface(const std::filesystem::path& checkpoint, const std::filesystem::path& output,
+std::string export_huggingface(const std::filesystem::path& folder, const std::filesystem::path& output,
                                Overwrite overwrite = Overwrite::no);
 
 struct LoadedModel {

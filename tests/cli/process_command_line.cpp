@@ -149,8 +149,9 @@ TEST_CASE("help of generate, word for word") {
   const std::vector<std::string> expected = {
       "-h,--help show this help",
       "--prompt TEXT text to continue (default: none: the model begins a text)",
-      "--tokens N most tokens to write; fewer where the text ends (default: 128, or as many as the model has "
-      "room for)",
+      ("--tokens N most tokens to write; fewer where the text ends (default: 128, or as many as the model "
+       "has "
+       "room for)"),
       "--temperature X below 1 is safer, above 1 wilder; 0 takes the likeliest (default: 0.8)",
       "--top-k K choose among the K likeliest tokens; 0: all (default: 0)",
       "--top-p P choose among the likeliest tokens that together have this probability (default: 1)",

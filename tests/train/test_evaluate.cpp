@@ -92,7 +92,7 @@ TEST_CASE("evaluation and samples during training change nothing in the training
   std::vector<std::string> busy = plain;
   for (const char* change :
        {"train.evaluate_every=1", "train.sample_every=2", "train.sample_tokens=5", "train.sample_prompt=ab"})
-    busy.push_back(change);
+    busy.emplace_back(change);
   const RunConfig quiet_run = testing::small_run(scratch / "quiet", 2, plain);
   const RunConfig busy_run = testing::small_run(scratch / "busy", 2, busy);
   testing::run_trainer(quiet_run, Resume::no);

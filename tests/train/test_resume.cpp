@@ -55,7 +55,7 @@ TEST_CASE("bf16 and fp16 resume bit for bit, loss scale included") {
       // Overflows at first, then grows again: steps 1 to 10 see several scales.
       for (const char* change : {"train.loss_scale=4294967296", "train.loss_scale_backoff=0.001",
                                  "train.loss_scale_growth=1.5", "train.loss_scale_interval=3"})
-        changes.push_back(change);
+        changes.emplace_back(change);
     }
     const Outcome whole = trained(scratch.path(), 2, changes);
     if (precision == "fp16") {

@@ -37,8 +37,8 @@ std::optional<std::string> from_byte_alphabet(std::string_view text) {
 
 std::string to_byte_alphabet(unsigned char byte) {
   static constexpr auto kByteOfChar = byte_of_char();
-  const auto at = std::ranges::find(kByteOfChar, static_cast<int16_t>(byte));
-  return to_utf8(static_cast<char32_t>(at - kByteOfChar.begin()));
+  const auto index = std::ranges::find(kByteOfChar, static_cast<int16_t>(byte)) - kByteOfChar.begin();
+  return to_utf8(static_cast<char32_t>(index));
 }
 
 }  // namespace colossal::data

@@ -95,7 +95,7 @@ class Workspace {
   static constexpr int64_t kTile = kTileQueries * kTileKeys;
 
  public:
-  Workspace(const AttentionForward& f)
+  explicit Workspace(const AttentionForward& f)
       : queries(f.q.size(1)),
         keys(f.k.size(1)),
         d(f.q.size(3)),

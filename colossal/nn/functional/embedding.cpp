@@ -138,7 +138,7 @@ at::Tensor DeferredRows::add_to(const at::Tensor& dense) {
     throw InternalError("embedding: rows were deferred to a dense gradient that never came");
   // The engine's reference and the hook's own: anybody else's (a graph that is kept) must not see the sum.
   const bool ours = dense.use_count() <= 2 && dense.storage().use_count() == 1 && dense.is_contiguous();
-  const at::Tensor sum = ours ? dense : dense.clone(at::MemoryFormat::Contiguous);
+  at::Tensor sum = ours ? dense : dense.clone(at::MemoryFormat::Contiguous);
   for (const auto& [ids, dy] : rows) add_rows(ids, dy, sum, false);
   return sum;
 }
