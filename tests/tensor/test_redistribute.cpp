@@ -14,7 +14,7 @@ using namespace colossal::tensor;
 
 namespace {
 
-const MeshShape kMesh({{"a", 2}, {"b", 2}, {"c", 3}});
+const MeshShape kGrid({{"a", 2}, {"b", 2}, {"c", 3}});
 
 // A random layout of `shape` on `mesh`; `partial_from`: only these axes may be partial.
 Layout random_layout(std::mt19937& random, const Shape& shape, const MeshShape& mesh,
@@ -38,7 +38,7 @@ Layout random_layout(std::mt19937& random, const Shape& shape, const MeshShape& 
 
 // This rank's part of `full`: whole numbers, so that sums are exact in any order.
 at::Tensor part_of(const at::Tensor& full, const Layout& layout, int rank) {
-  const at::Tensor piece = local_piece(full, layout, rank).clone();
+  at::Tensor piece = local_piece(full, layout, rank).clone();
   if (layout.partial().empty()) return piece;
   const auto noise = [&](int r) {
     const RandomKey key =
@@ -109,7 +109,7 @@ std::string planned(const Layout& from, const Layout& to) { return plan_redistri
 
 TEST_CASE("the obvious plans") {
   const auto layout = [](const std::vector<Axes>& dims, const Axes& partial = {}) {
-    return Layout({12, 24}, kMesh, dims, partial);
+    return Layout({12, 24}, kGrid, dims, partial);
   };
   CHECK(planned(layout({{"a"}, {}}), layout({{"a"}, {}})) == "nothing to move");
   CHECK(planned(layout({{}, {}}), layout({{"a"}, {"c"}})) == "slice(c) of dim 1, slice(a) of dim 0");
@@ -125,23 +125,23 @@ TEST_CASE("the obvious plans") {
 }
 
 TEST_CASE("volumes of the moves") {
-  const Layout sharded({12, 24}, kMesh, {{"c"}, {}}), whole = Layout::replicated({12, 24}, kMesh);
-  const Layout partial = whole.with_partial({"c"}), columns({12, 24}, kMesh, {{}, {"c"}});
+  const Layout sharded({12, 24}, kGrid, {{"c"}, {}}), whole = Layout::replicated({12, 24}, kGrid);
+  const Layout partial = whole.with_partial({"c"}), columns({12, 24}, kGrid, {{}, {"c"}});
   CHECK(plan_redistribution(sharded, whole).bytes_sent(4) == 2 * 96 * 4);
   CHECK(plan_redistribution(partial, whole).bytes_sent(4) == 2 * 2 * 288 / 3 * 4);
   CHECK(plan_redistribution(partial, sharded).bytes_sent(4) == 2 * 96 * 4);
   CHECK(plan_redistribution(sharded, columns).bytes_sent(4) == 2 * 32 * 4);
   CHECK(plan_redistribution(whole, columns).bytes_sent(4) == 0);
   // 7 elements over 3 ranks: the volume is rounded in bytes, as the recorder does.
-  const Layout odd = Layout::replicated({7}, kMesh);
+  const Layout odd = Layout::replicated({7}, kGrid);
   CHECK(plan_redistribution(odd.with_partial({"c"}), odd).bytes_sent(4) == 2 * 2 * 28 / 3);
 }
 
 TEST_CASE("a plan never sends more than summing and gathering everything") {
   std::mt19937 random(3);
-  for (const Case& c : random_cases(random, kMesh, 200)) {
+  for (const Case& c : random_cases(random, kGrid, 200)) {
     if (!c.to.partial().empty()) continue;
-    const Layout whole = Layout::replicated(c.from.shape(), kMesh);
+    const Layout whole = Layout::replicated(c.from.shape(), kGrid);
     CHECK(plan_redistribution(c.from, c.to).bytes_sent(8) <=
           plan_redistribution(c.from, whole).bytes_sent(8));
   }
@@ -169,8 +169,8 @@ TEST_CASE("gather_full undoes local_piece; fused local shapes are accepted") {
 }
 
 TEST_CASE("impossible redistributions are refused by name") {
-  const Layout a({4, 4}, kMesh, {{"a"}, {}});
-  CHECK_THROWS_WITH_AS(plan_redistribution(a, Layout({4, 2}, kMesh, {{}, {}})),
+  const Layout a({4, 4}, kGrid, {{"a"}, {}});
+  CHECK_THROWS_WITH_AS(plan_redistribution(a, Layout({4, 2}, kGrid, {{}, {}})),
                        "redistribute [4/a, 4] -> [4, 2]: the logical shapes differ.", ShapeError);
   CHECK_THROWS_WITH_AS(plan_redistribution(a, a.with_partial({"b"})),
                        "redistribute [4/a, 4] -> [4/a, 4] partial(b): the result cannot be a partial sum "
