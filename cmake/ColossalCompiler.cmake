@@ -15,10 +15,17 @@ if(COLOSSAL_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
       CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${COLOSSAL_CCACHE})
 endif()
+# A fast linker. mold before 2.4 is passed over: now and then it hangs, or writes a program that cannot be loaded.
 find_program(COLOSSAL_MOLD mold)
+find_program(COLOSSAL_LLD ld.lld)
 if(COLOSSAL_MOLD)
-  # mold before 2.4 now and then begins RELRO a page before what is mapped: "cannot apply additional memory protection"
-  add_link_options(-fuse-ld=mold -Wl,-z,norelro)
+  execute_process(COMMAND ${COLOSSAL_MOLD} --version OUTPUT_VARIABLE _mold_version)
+  string(REGEX MATCH "[0-9]+\\.[0-9.]*[0-9]" _mold_version "${_mold_version}")
+endif()
+if(COLOSSAL_MOLD AND _mold_version VERSION_GREATER_EQUAL 2.4)
+  add_link_options(-fuse-ld=mold)
+elseif(COLOSSAL_LLD)
+  add_link_options(-fuse-ld=lld)
 endif()
 
 add_library(colossal_options INTERFACE)

@@ -70,14 +70,6 @@ struct Half {
   }
 };
 
-struct Bool {
-  using Stored = uint8_t;
-  using Wide = uint8_t;
-  static constexpr bool kWidens = false;
-  COLOSSAL_INLINE static uint8_t load(uint8_t x) { return x; }
-  COLOSSAL_INLINE static uint8_t store(uint8_t x) { return x; }
-};
-
 struct Sum {
   template <class T>
   COLOSSAL_INLINE static T combine(T a, T b) {
@@ -210,8 +202,6 @@ COLOSSAL_INTEGER_KERNELS(i32, Plain<int32_t>)
 COLOSSAL_INTEGER_KERNELS(i16, Plain<int16_t>)
 COLOSSAL_INTEGER_KERNELS(i8, Plain<int8_t>)
 COLOSSAL_INTEGER_KERNELS(u8, Plain<uint8_t>)
-COLOSSAL_KERNEL(boolean, Bool, Max)
-COLOSSAL_KERNEL(boolean, Bool, Min)
 
 Kernel choose(ReduceOp op, Kernel sum, Kernel max, Kernel min, Kernel avg = nullptr) {
   switch (op) {
@@ -234,7 +224,7 @@ Kernel find(at::ScalarType dtype, ReduceOp op) {
     case at::kShort: return choose(op, i16_Sum, i16_Max, i16_Min);
     case at::kChar: return choose(op, i8_Sum, i8_Max, i8_Min);
     case at::kByte: return choose(op, u8_Sum, u8_Max, u8_Min);
-    case at::kBool: return choose(op, boolean_Max, boolean_Max, boolean_Min);
+    case at::kBool: return choose(op, u8_Max, u8_Max, u8_Min);  // 0 or 1: or, or, and
     default: return nullptr;
   }
 }
