@@ -13,14 +13,13 @@ namespace {
 
 namespace ag = torch::autograd;
 
-// Logits held at a time. Larger chunks spread the traffic of accumulating the weight gradient over more
-// tokens.
-constexpr int64_t kLogitBytes = int64_t{96} << 20;
+// Logits and their gradients held at a time. Larger chunks spread the traffic of accumulating the weight gradient over
+// more tokens.
+constexpr int64_t kLogitBytes = int64_t{72} << 20;
 
 // Equal chunks, so that all of them use one matmul kernel.
-int64_t chunk_rows(int64_t rows, int64_t vocabulary, int64_t element_bytes) {
-  const int64_t most =
-      std::clamp<int64_t>(kLogitBytes / (vocabulary * element_bytes), 1, std::max<int64_t>(rows, 1));
+int64_t chunk_rows(int64_t rows, int64_t row_bytes) {
+  const int64_t most = std::clamp<int64_t>(kLogitBytes / row_bytes, 1, std::max<int64_t>(rows, 1));
   const int64_t chunks = (rows + most - 1) / most;
   return chunks == 0 ? 1 : (rows + chunks - 1) / chunks;
 }
@@ -59,14 +58,17 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
   const at::Tensor w = tensor::cached_cast(weight, type).contiguous();
   const int64_t rows = h.size(0), vocabulary = w.size(0);
   const auto options = h.options().dtype(wide);
-  const int64_t chunk = chunk_rows(rows, vocabulary, wide == at::kDouble ? 8 : 4);
+  const bool narrow_gradient = want.any() && type != wide;  // else it takes the place of the logits
+  const int64_t element_bytes =
+      static_cast<int64_t>(c10::elementSize(wide) + (narrow_gradient ? c10::elementSize(type) : 0));
+  const int64_t chunk = chunk_rows(rows, vocabulary * element_bytes);
   Result result{at::empty({rows}, options), want.hidden ? at::empty_like(h) : at::Tensor(),
                 want.weight ? (rows == 0 ? at::zeros(w.sizes(), options) : at::empty(w.sizes(), options))
                             : at::Tensor()};
   const at::Tensor logits_buffer = at::empty({chunk, vocabulary}, options);
-  const at::Tensor dlogits_buffer = !want.any()    ? at::Tensor()
-                                    : type == wide ? logits_buffer
-                                                   : at::empty({chunk, vocabulary}, h.options());
+  const at::Tensor dlogits_buffer = narrow_gradient ? at::empty({chunk, vocabulary}, h.options())
+                                    : want.any()    ? logits_buffer
+                                                    : at::Tensor();
   for (int64_t begin = 0; begin < rows; begin += chunk) {
     const int64_t count = std::min(chunk, rows - begin);
     const at::Tensor rows_h = h.narrow(0, begin, count), logits = logits_buffer.narrow(0, 0, count);
@@ -83,6 +85,8 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
                                   begin == 0 ? tensor::Accumulate::no : tensor::Accumulate::yes);
     }
   }
+  // Often the largest copy of all, and not used again before the next forward: the peak of a step lies in between.
+  if (want.weight) tensor::drop_cast(weight);
   return result;
 }
 

@@ -46,7 +46,7 @@ enum OpCode : int32_t {
 
 class Wire {
  public:
-  static constexpr int64_t kInline = 256 << 10;    // payloads up to here travel in their header's message
+  static constexpr int64_t kInline = 64 << 10;     // payloads up to here travel in their header's message
   static constexpr int64_t kMaxMessage = 1 << 28;  // longer payloads travel in several
 
   explicit Wire(const Endpoint& endpoint);
