@@ -33,7 +33,14 @@ void check_axis(const std::string& axis, const MeshShape& mesh, std::set<std::st
 }  // namespace
 
 Layout::Layout(Shape shape, MeshShape mesh, std::vector<Axes> dims, Axes partial)
-    : shape_(std::move(shape)), mesh_(std::move(mesh)), dims_(std::move(dims)), partial_(std::move(partial)) {
+    : Layout(std::move(shape), std::move(mesh), std::move(dims), std::move(partial), Rest::refused) {}
+
+Layout::Layout(Shape shape, MeshShape mesh, std::vector<Axes> dims, Axes partial, Rest rest)
+    : shape_(std::move(shape)),
+      padded_(shape_),
+      mesh_(std::move(mesh)),
+      dims_(std::move(dims)),
+      partial_(std::move(partial)) {
   if (dims_.size() != shape_.size()) {
     throw ShapeError(
         fmt::format("layout of [{}]: axes for {} dims were given. Give one list for each of the {} dims.",
@@ -46,11 +53,12 @@ Layout::Layout(Shape shape, MeshShape mesh, std::vector<Axes> dims, Axes partial
     }
     for (const std::string& axis : dims_[d]) check_axis(axis, mesh_, seen, shape_);
     const int pieces = mesh_.axes_size(dims_[d]);
-    if (shape_[d] % pieces != 0) {
+    padded_[d] = (shape_[d] + pieces - 1) / pieces * pieces;
+    if (padded_[d] != shape_[d] && rest == Rest::refused) {
       throw ShapeError(fmt::format(
           "layout of [{}]: dim {} of size {} does not divide by {} ({}). Nearest sizes that do: {} and {}.",
-          fmt::join(shape_, ", "), d, shape_[d], pieces, fmt::join(dims_[d], " x "),
-          shape_[d] / pieces * pieces, (shape_[d] / pieces + 1) * pieces));
+          fmt::join(shape_, ", "), d, shape_[d], pieces, fmt::join(dims_[d], " x "), padded_[d] - pieces,
+          padded_[d]));
     }
   }
   for (const std::string& axis : partial_) check_axis(axis, mesh_, seen, shape_);
@@ -61,8 +69,12 @@ Layout Layout::replicated(Shape shape, MeshShape mesh) {
   return Layout(std::move(shape), std::move(mesh), std::move(dims));
 }
 
+Layout Layout::padded(Shape shape, MeshShape mesh, std::vector<Axes> dims, Axes partial) {
+  return Layout(std::move(shape), std::move(mesh), std::move(dims), std::move(partial), Rest::padded);
+}
+
 Shape Layout::local_shape() const {
-  Shape local = shape_;
+  Shape local = padded_;
   for (size_t d = 0; d < local.size(); ++d) local[d] /= mesh_.axes_size(dims_[d]);
   return local;
 }
@@ -82,7 +94,8 @@ int64_t Layout::local_numel() const {
 Slice Layout::slice(int rank) const {
   Slice slice{Shape(shape_.size(), 0), local_shape()};
   for (size_t d = 0; d < shape_.size(); ++d) {
-    slice.offset[d] = mesh_.group_index(rank, dims_[d]) * slice.size[d];
+    slice.offset[d] = std::min(mesh_.group_index(rank, dims_[d]) * slice.size[d], shape_[d]);
+    slice.size[d] = std::min(slice.size[d], shape_[d] - slice.offset[d]);
   }
   return slice;
 }
@@ -126,17 +139,20 @@ bool Layout::is_owner(int rank) const {
                      [&](const std::string& a) { return mesh_.coordinate(rank, a) == 0; });
 }
 
-Layout Layout::with_partial(Axes partial) const { return Layout(shape_, mesh_, dims_, std::move(partial)); }
+Layout Layout::with_partial(Axes partial) const {
+  return Layout(shape_, mesh_, dims_, std::move(partial), rest());
+}
 
 Layout Layout::with_shape(Shape shape, std::vector<Axes> dims) const {
-  return Layout(std::move(shape), mesh_, std::move(dims), partial_);
+  return Layout(std::move(shape), mesh_, std::move(dims), partial_, rest());
 }
 
 std::string Layout::describe() const {
   std::vector<std::string> dims;
   for (size_t d = 0; d < shape_.size(); ++d) {
-    dims.push_back(dims_[d].empty() ? fmt::format("{}", shape_[d])
-                                    : fmt::format("{}/{}", shape_[d], fmt::join(dims_[d], "/")));
+    std::string& text = dims.emplace_back(fmt::format("{}", shape_[d]));
+    if (padded_[d] != shape_[d]) text += fmt::format(" ({})", padded_[d]);
+    if (!dims_[d].empty()) text += fmt::format("/{}", fmt::join(dims_[d], "/"));
   }
   std::string text = fmt::format("[{}]", fmt::join(dims, ", "));
   if (!partial_.empty()) text += fmt::format(" partial({})", fmt::join(partial_, ", "));

@@ -24,13 +24,14 @@ struct Step {
     all_gather,      // the innermost axes of `dim` -> replicated
     all_to_all,      // the innermost axes of `from_dim` -> innermost axes of `dim`
     slice,           // replicated over `axes` -> sharded along `dim`: local, no bytes
+    recut,           // `dim`, whole, loses its padding and is cut as `result` says: local, no bytes
   } kind;
   Axes axes;
   int64_t dim = 0;
   int64_t from_dim = 0;
   int64_t num_members = 1;  // of the group
   int64_t elements_in = 0;  // local elements before the step
-  Layout result;            // axes of size 1 left out
+  Layout result;            // of the padded shape, axes of size 1 left out; of a recut: the goal
 
   int64_t bytes_sent(int64_t element_size) const;  // per rank, as comm's recorder counts them
 };
@@ -42,7 +43,7 @@ struct Plan {
 };
 
 // The plan that sends least per rank, then with the fewest collectives: a shortest path over the layouts that these moves reach.
-// Axes that neither layout names hold replicas throughout.
+// Axes that neither layout names hold replicas throughout. A dim that the two pad to different sizes is gathered and recut at the end.
 // Both layouts have the same logical shape and mesh, and `to` is not partial where `from` is not (ShapeError otherwise).
 Plan plan_redistribution(const Layout& from, const Layout& to);
 
@@ -50,8 +51,13 @@ Plan plan_redistribution(const Layout& from, const Layout& to);
 // to.local_shape(). No autograd. `x` is never written to; it is returned itself where nothing has to move.
 at::Tensor redistribute(const at::Tensor& x, const Layout& from, const Layout& to, const comm::Mesh& mesh);
 
-// The piece of a logical tensor that `layout` gives to `rank` (a view), and the inverse: all pieces summed and gathered on every rank.
+// The piece of a logical tensor that `layout` gives to `rank` (a view; a copy where zeros are behind it), and the inverse: all pieces
+// summed and gathered on every rank, without padding.
 at::Tensor local_piece(const at::Tensor& full, const Layout& layout, int rank);
 at::Tensor gather_full(const at::Tensor& x, const Layout& layout, const comm::Mesh& mesh);
+
+// What of the local piece `x` (any shape with its elements in order) is not padding: a view of shape layout.slice(rank).size; `x`
+// itself, as it is, where the layout has no padding.
+at::Tensor without_padding(const at::Tensor& x, const Layout& layout, int rank);
 
 }  // namespace colossal::tensor

@@ -213,7 +213,8 @@ int64_t Step::bytes_sent(int64_t element_size) const {
   switch (kind) {
     case Kind::all_reduce: return 2 * (num_members - 1) * bytes / num_members;
     case Kind::all_gather: return (num_members - 1) * bytes;
-    case Kind::slice: return 0;
+    case Kind::slice:
+    case Kind::recut: return 0;
     default: return (num_members - 1) * bytes / num_members;
   }
 }
@@ -237,6 +238,7 @@ std::string Plan::describe() const {
         texts.push_back(fmt::format("all_to_all{} from dim {} to {}", axes, s.from_dim, s.dim));
         break;
       case Step::Kind::slice: texts.push_back(fmt::format("slice{} of dim {}", axes, s.dim)); break;
+      case Step::Kind::recut: texts.push_back(fmt::format("recut of dim {}", s.dim)); break;
     }
   }
   return texts.empty() ? "nothing to move" : fmt::format("{}", fmt::join(texts, ", "));
@@ -254,7 +256,28 @@ Plan plan_redistribution(const Layout& from, const Layout& to) {
   if (!std::includes(start.partial.begin(), start.partial.end(), goal.partial.begin(), goal.partial.end())) {
     refuse("the result cannot be a partial sum over an axis where the source is none.");
   }
-  return Search(from, to).run();
+  const Shape& padded = from.padded_shape();
+  std::vector<Axes> dims = to.dims();
+  std::vector<size_t> recut;
+  for (size_t d = 0; d < dims.size(); ++d) {
+    if (to.padded_shape()[d] == padded[d]) continue;
+    dims[d].clear();
+    recut.push_back(d);
+  }
+  const Layout first(padded, from.mesh(), from.dims(), from.partial());
+  const Layout last(padded, from.mesh(), std::move(dims), to.partial());
+  Plan plan = Search(first, last).run();
+  int64_t numel = last.local_numel();
+  for (const size_t d : recut) {
+    plan.steps.push_back({.kind = Step::Kind::recut,
+                          .axes = to.dims()[d],
+                          .dim = static_cast<int64_t>(d),
+                          .num_members = to.mesh().axes_size(to.dims()[d]),
+                          .elements_in = numel,
+                          .result = to});
+    numel = padded[d] == 0 ? 0 : numel / padded[d] * to.local_shape()[d];
+  }
+  return plan;
 }
 
 }  // namespace colossal::tensor

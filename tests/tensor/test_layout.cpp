@@ -55,6 +55,41 @@ TEST_CASE("replicas, owners and descriptions") {
   CHECK_FALSE(Layout({3}, MeshShape({{"data", 1}}), {{"data"}}).is_sharded());
 }
 
+TEST_CASE("a padded dim is cut as if it were rounded up; slices stay inside the logical tensor") {
+  const MeshShape four({{"tensor", 4}});
+  const Layout vocabulary = Layout::padded({127, 64}, four, {{"tensor"}, {}});
+  CHECK(vocabulary.is_padded());
+  CHECK(vocabulary.shape() == Shape{127, 64});
+  CHECK(vocabulary.padded_shape() == Shape{128, 64});
+  CHECK(vocabulary.local_shape() == Shape{32, 64});
+  CHECK(vocabulary.numel() == 127 * 64);
+  CHECK(vocabulary.local_numel() == 32 * 64);
+  CHECK(vocabulary.slice(0) == Slice{{0, 0}, {32, 64}});
+  CHECK(vocabulary.slice(3) == Slice{{96, 0}, {31, 64}});
+  CHECK(vocabulary.describe() == "[127 (128)/tensor, 64]");
+  // Five rows over four ranks: the last one holds none.
+  const Layout short_of_one = Layout::padded({5}, four, {{"tensor"}});
+  CHECK(short_of_one.slice(1) == Slice{{2}, {2}});
+  CHECK(short_of_one.slice(2) == Slice{{4}, {1}});
+  CHECK(short_of_one.slice(3) == Slice{{5}, {0}});
+  CHECK(Layout::padded({1}, four, {{"tensor"}}).slice(3) == Slice{{1}, {0}});
+
+  const Layout two_axes = Layout::padded({4, 7}, kMesh, {{}, {"row", "column"}}, {"data"});
+  CHECK(two_axes.describe() == "[4, 7 (12)/row/column] partial(data)");
+  CHECK(two_axes.with_partial({}).describe() == "[4, 7 (12)/row/column]");
+  CHECK(two_axes.with_shape({5}, {{"column"}}).describe() == "[5 (6)/column] partial(data)");
+  CHECK_FALSE(two_axes.with_shape({6}, {{"column"}}).is_padded());
+}
+
+TEST_CASE("padding that is not needed is no padding") {
+  CHECK(Layout::padded({12, 5}, kMesh, {{"row"}, {}}) == Layout({12, 5}, kMesh, {{"row"}, {}}));
+  CHECK(Layout::padded({7}, MeshShape({{"tensor", 1}}), {{"tensor"}}) ==
+        Layout({7}, MeshShape({{"tensor", 1}}), {{"tensor"}}));
+  CHECK_FALSE(Layout::padded({12, 5}, kMesh, {{"row"}, {}}).is_padded());
+  CHECK(problem([] { Layout::padded({4}, kMesh, {{"row"}}).with_shape({5}, {{"row"}}); }) ==
+        "layout of [5]: dim 0 of size 5 does not divide by 2 (row). Nearest sizes that do: 4 and 6.");
+}
+
 TEST_CASE("the owned slices tile the logical tensor exactly once, whatever the mesh") {
   std::mt19937 random(1);
   for (int trial = 0; trial < 50; ++trial) {
@@ -65,8 +100,8 @@ TEST_CASE("the owned slices tile the logical tensor exactly once, whatever the m
     for (const comm::Axis& axis : mesh.axes()) {
       if (random() % 3 < 2) dims[random() % 2].push_back(axis.name);
     }
-    for (int d = 0; d < 2; ++d) shape[d] = mesh.axes_size(dims[d]) * (1 + random() % 3);
-    const Layout layout(shape, mesh, dims);
+    for (int d = 0; d < 2; ++d) shape[d] = 1 + random() % 20;
+    const Layout layout = Layout::padded(shape, mesh, dims);
     std::vector<int> covered(layout.numel(), 0);
     for (int rank = 0; rank < mesh.size(); ++rank) {
       if (!layout.is_owner(rank)) continue;

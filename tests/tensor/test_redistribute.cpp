@@ -16,9 +16,11 @@ namespace {
 
 const MeshShape kGrid({{"a", 2}, {"b", 2}, {"c", 3}});
 
+enum class Padding { no, yes };
+
 // A random layout of `shape` on `mesh`; `partial_from`: only these axes may be partial.
 Layout random_layout(std::mt19937& random, const Shape& shape, const MeshShape& mesh,
-                     const Axes& partial_from) {
+                     const Axes& partial_from, Padding padding) {
   std::vector<Axes> dims(shape.size());
   Axes partial, order;
   for (const comm::Axis& axis : mesh.axes()) order.push_back(axis.name);
@@ -27,13 +29,14 @@ Layout random_layout(std::mt19937& random, const Shape& shape, const MeshShape& 
     const size_t choice = random() % (shape.size() + 2);
     if (choice < shape.size()) {
       dims[choice].push_back(axis);
-      if (shape[choice] % mesh.axes_size(dims[choice]) != 0) dims[choice].pop_back();
+      if (padding == Padding::no && shape[choice] % mesh.axes_size(dims[choice]) != 0)
+        dims[choice].pop_back();
     } else if (choice == shape.size() &&
                std::find(partial_from.begin(), partial_from.end(), axis) != partial_from.end()) {
       partial.push_back(axis);
     }
   }
-  return Layout(shape, mesh, dims, partial);
+  return Layout::padded(shape, mesh, dims, partial);
 }
 
 // This rank's part of `full`: whole numbers, so that sums are exact in any order.
@@ -60,16 +63,19 @@ struct Case {
   Layout from, to;
 };
 
-std::vector<Case> random_cases(std::mt19937& random, const MeshShape& mesh, int count) {
+std::vector<Case> random_cases(std::mt19937& random, const MeshShape& mesh, int count,
+                               Padding padding = Padding::no) {
   Axes all;
   for (const comm::Axis& axis : mesh.axes()) all.push_back(axis.name);
   std::vector<Case> cases;
   for (int i = 0; i < count; ++i) {
     Shape shape(1 + random() % 3);
     const int64_t sizes[] = {1, 2, 3, 4, 6, 8, 12};
-    for (int64_t& size : shape) size = sizes[random() % 7];
-    const Layout from = random_layout(random, shape, mesh, all);
-    cases.push_back({from, random_layout(random, shape, mesh, from.partial())});
+    for (int64_t& size : shape) {
+      size = padding == Padding::yes ? 1 + static_cast<int64_t>(random() % 13) : sizes[random() % 7];
+    }
+    const Layout from = random_layout(random, shape, mesh, all, padding);
+    cases.push_back({from, random_layout(random, shape, mesh, from.partial(), padding)});
   }
   return cases;
 }
@@ -124,6 +130,17 @@ TEST_CASE("the obvious plans") {
   CHECK(planned(layout({{"c"}, {}}, {"a"}), layout({{}, {}}, {"a"})) == "all_gather(c) of dim 0");
 }
 
+TEST_CASE("plans between padded layouts: even pieces move, what is padded otherwise is gathered and recut") {
+  const auto layout = [](const std::vector<Axes>& dims) { return Layout::padded({7, 24}, kGrid, dims); };
+  CHECK(planned(layout({{"a"}, {}}), layout({{}, {}})) == "all_gather(a) of dim 0, recut of dim 0");
+  CHECK(planned(layout({{}, {}}), layout({{"a"}, {}})) == "recut of dim 0");
+  CHECK(planned(layout({{"a"}, {}}), layout({{"c"}, {}})) == "all_gather(a) of dim 0, recut of dim 0");
+  CHECK(planned(layout({{"a"}, {}}), layout({{"a", "b"}, {}})) == "slice(b) of dim 0");
+  CHECK(planned(layout({{"a"}, {}}), layout({{"a"}, {"c"}})) == "slice(c) of dim 1");
+  CHECK(planned(layout({{"a"}, {}}), layout({{}, {"a"}})) == "all_to_all(a) from dim 0 to 1, recut of dim 0");
+  CHECK(plan_redistribution(layout({{"a"}, {}}), layout({{}, {}})).bytes_sent(4) == 4 * 24 * 4);
+}
+
 TEST_CASE("volumes of the moves") {
   const Layout sharded({12, 24}, kGrid, {{"c"}, {}}), whole = Layout::replicated({12, 24}, kGrid);
   const Layout partial = whole.with_partial({"c"}), columns({12, 24}, kGrid, {{}, {"c"}});
@@ -139,11 +156,13 @@ TEST_CASE("volumes of the moves") {
 
 TEST_CASE("a plan never sends more than summing and gathering everything") {
   std::mt19937 random(3);
-  for (const Case& c : random_cases(random, kGrid, 200)) {
-    if (!c.to.partial().empty()) continue;
-    const Layout whole = Layout::replicated(c.from.shape(), kGrid);
-    CHECK(plan_redistribution(c.from, c.to).bytes_sent(8) <=
-          plan_redistribution(c.from, whole).bytes_sent(8));
+  for (const Padding padding : {Padding::no, Padding::yes}) {
+    for (const Case& c : random_cases(random, kGrid, 200, padding)) {
+      if (!c.to.partial().empty()) continue;
+      const Layout whole = Layout::replicated(c.from.shape(), kGrid);
+      CHECK(plan_redistribution(c.from, c.to).bytes_sent(8) <=
+            plan_redistribution(c.from, whole).bytes_sent(8));
+    }
   }
 }
 
@@ -154,6 +173,7 @@ TEST_CASE("redistribution equals slicing the whole, with the planned bytes") {
         MeshShape({{"a", 3}, {"b", 2}}), MeshShape({{"a", 1}, {"b", 4}}),
         MeshShape({{"a", 2}, {"b", 2}, {"c", 2}}), MeshShape({{"a", 5}}), MeshShape({{"a", 1}})}) {
     check_cases(random_cases(random, mesh, 40), mesh);
+    check_cases(random_cases(random, mesh, 40, Padding::yes), mesh);
   }
 }
 
@@ -165,6 +185,30 @@ TEST_CASE("gather_full undoes local_piece; fused local shapes are accepted") {
     const at::Tensor full = at::arange(24.0).view({3, 4, 2});
     const at::Tensor fused = local_piece(full, layout, mesh.rank()).reshape({3, 2});
     if (!at::equal(gather_full(fused, layout, mesh), full)) throw InternalError("gather_full differs");
+  });
+}
+
+TEST_CASE("padding of a local piece is zeros, and neither gathered nor part of what is logical") {
+  const MeshShape shape({{"a", 2}, {"b", 2}});
+  comm::run_ranks(4, [&](std::shared_ptr<comm::World> world) {
+    const comm::Mesh mesh(world, shape);
+    const Layout layout = Layout::padded({3, 5, 2}, shape, {{}, {"b", "a"}, {}});
+    const at::Tensor full = at::arange(1.0, 31.0).view({3, 5, 2});
+    const at::Tensor piece = local_piece(full, layout, mesh.rank());
+    const int64_t first = layout.slice(mesh.rank()).offset[1];
+    const int64_t rows = std::min<int64_t>(2, 5 - first);
+    if (piece.sizes() != at::IntArrayRef({3, 2, 2}) ||
+        !at::equal(piece.narrow(1, rows, 2 - rows), at::zeros({3, 2 - rows, 2})))
+      throw InternalError("the padding of a piece is not zero");
+    at::Tensor fused = piece.reshape({6, 2}).clone();
+    if (!at::equal(without_padding(fused, layout, mesh.rank()), full.narrow(1, first, rows)))
+      throw InternalError("without_padding differs");
+    fused.add_(1);  // whatever the padding holds
+    if (!at::equal(gather_full(fused, layout, mesh), full + 1)) throw InternalError("gather_full differs");
+    const Layout plain({4}, shape, {{"a"}});
+    const at::Tensor same = at::ones({2});
+    if (!without_padding(same, plain, mesh.rank()).is_same(same))
+      throw InternalError("not the tensor itself");
   });
 }
 
