@@ -7,6 +7,7 @@
 
 #include "colossal/nn/layer.h"
 #include "colossal/tensor/random.h"
+#include "colossal/tensor/redistribute.h"
 
 namespace colossal::nn {
 namespace {
@@ -64,9 +65,10 @@ std::vector<Parameter> parameters(const torch::nn::Module& module, const comm::M
 void initialize(const std::vector<Parameter>& parameters, uint64_t seed, int rank) {
   at::NoGradGuard no_grad;
   for (const Parameter& p : parameters) {
-    at::Tensor target = p.tensor;
+    if (p.spec.init.kind == Init::Kind::keep) continue;
+    if (p.layout().is_padded()) at::Tensor(p.tensor).zero_();
+    at::Tensor target = tensor::without_padding(p.tensor, p.layout(), rank);
     switch (p.spec.init.kind) {
-      case Init::Kind::keep: break;
       case Init::Kind::zeros: target.zero_(); break;
       case Init::Kind::ones: target.fill_(1); break;
       default: target.copy_(initial_value(p, seed, rank).view(target.sizes()));

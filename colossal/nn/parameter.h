@@ -54,7 +54,7 @@ struct Parameter {
 // values they have (the caller broadcasts them).
 std::vector<Parameter> parameters(const torch::nn::Module& module, const comm::Mesh& mesh);
 
-// Fills the local tensors from (seed, name): the same logical values in every layout.
+// Fills the local tensors from (seed, name): the same logical values in every layout, zeros in its padding.
 void initialize(const std::vector<Parameter>& parameters, uint64_t seed, int rank);
 
 }  // namespace colossal::nn

@@ -4,6 +4,7 @@
 #include "colossal/base/error.h"
 #include "colossal/nn/layer.h"
 #include "colossal/tensor/random.h"
+#include "colossal/tensor/redistribute.h"
 
 using namespace colossal;
 using namespace colossal::nn;
@@ -87,6 +88,35 @@ TEST_CASE("initialize gives every rank its slice of the same logical tensor") {
     CHECK(found[1].tensor.abs().max().item<double>() > 0);
     CHECK(at::equal(found[2].tensor, at::ones({4}, at::kDouble)));
     CHECK(at::equal(found[3].tensor, at::full({2, 3}, 5.0)));
+  }
+}
+
+TEST_CASE("initialize gives padded layouts the same logical values and zeros behind them") {
+  struct Padded : Layer {
+    Padded(const comm::MeshShape& mesh, Init init) {  // fused: logically [2, 7, 4], locally a matrix
+      const Layout layout = Layout::padded({2, 7, 4}, mesh, {{}, {"tensor"}, {}});
+      weight = add_parameter("weight", {layout.local_numel() / 4, 4}, {.layout = layout, .init = init},
+                             at::kDouble);
+      at::NoGradGuard no_grad;
+      weight.fill_(std::nan(""));
+    }
+    at::Tensor weight;
+  };
+  for (const Init init : {Init::zeros(), Init::ones(), Init::normal(0.5), Init::uniform(0.1)}) {
+    const comm::MeshShape one({{"tensor", 1}});
+    Padded dense(one, init);
+    initialize(parameters(dense, comm::Mesh()), 9, 0);
+    for (const int ranks : {2, 3, 5}) {  // 2 x 4 rows; 3 x 3, the last with one; 5 x 2, the last with none
+      const comm::MeshShape mesh({{"tensor", ranks}});
+      for (int rank = 0; rank < ranks; ++rank) {
+        Padded model(mesh, init);
+        const auto found = parameters(model, comm::Mesh());
+        initialize(found, 9, rank);
+        const Layout& layout = found[0].layout();
+        CHECK(at::equal(found[0].tensor.view(layout.local_shape()),
+                        tensor::local_piece(dense.weight.view({2, 7, 4}), layout, rank)));
+      }
+    }
   }
 }
 
