@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 #include <fmt/ranges.h>
 
 #include <cstring>
@@ -135,16 +136,21 @@ const TensorEntry& Checkpoint::entry(const std::string& name, const tensor::Layo
 at::Tensor Checkpoint::read(const std::string& name, const tensor::Layout& layout, int rank) const {
   const TensorEntry& found = entry(name, layout);
   const tensor::Slice wanted = layout.slice(rank);
+  const tensor::Shape shape = layout.local_shape();
+  const bool all_logical = wanted.size == shape;
   at::Tensor out;
   for (const Piece& piece : found.pieces) {
     tensor::Slice both;
     if (!intersect(wanted, piece.slice, both)) continue;
     const SafetensorsReader& reader = file(piece.file);
     OpenPiece{reader, found, piece}.check();
-    if (both == wanted && piece.slice == wanted) return reader.read(name);
-    if (!out.defined()) out = at::empty(wanted.size, at::dtype(reader.info(name).dtype));
+    if (both == wanted && piece.slice == wanted && all_logical) return reader.read(name);
+    const at::TensorOptions options = at::dtype(reader.info(name).dtype);
+    if (!out.defined()) out = all_logical ? at::empty(shape, options) : at::zeros(shape, options);
     narrowed(out, relative_to(both, wanted)).copy_(reader.read(name, relative_to(both, piece.slice)));
   }
+  if (!out.defined() && !found.pieces.empty() && c10::multiply_integers(wanted.size) == 0)
+    out = at::zeros(shape, at::dtype(file(found.pieces.front().file).info(name).dtype));
   if (!out.defined()) damaged(folder_ / "manifest.json", fmt::format("tensor {} lacks a piece", name));
   return out;
 }
@@ -164,7 +170,8 @@ void Checkpoint::read_into(const NamedTensor& target, int rank) const {
   const tensor::Slice wanted = target.layout.slice(rank);
   const auto same = std::find_if(found.pieces.begin(), found.pieces.end(),
                                  [&](const Piece& piece) { return piece.slice == wanted; });
-  if (same != found.pieces.end() && target.local.is_cpu() && target.local.is_contiguous()) {
+  const bool all_logical = wanted.size == target.layout.local_shape();
+  if (same != found.pieces.end() && all_logical && target.local.is_cpu() && target.local.is_contiguous()) {
     OpenPiece{file(same->file), found, *same}.copy_checked(
         static_cast<std::byte*>(target.local.mutable_data_ptr()));
     target.local.unsafeGetTensorImpl()->bump_version();

@@ -6,19 +6,10 @@
 namespace colossal::checkpoint {
 namespace {
 
-// The logical shape of what `foreign` covers, and without the padding rows that only we have.
-struct Part {
-  Shape padded;
-  Shape stored;
-};
-
-Part part_of(const Shape& logical, const models::ForeignTensor& foreign) {
-  Part part;
-  part.padded.assign(logical.begin() + (foreign.part >= 0 ? 1 : 0), logical.end());
-  part.stored = part.padded;
-  const int64_t elements = c10::multiply_integers(foreign.shape);
-  if (elements != c10::multiply_integers(part.padded)) part.stored[0] = foreign.shape[0];
-  if (elements != c10::multiply_integers(part.stored) || part.stored[0] > part.padded[0]) {
+// The logical shape of what `foreign` covers.
+Shape part_of(const Shape& logical, const models::ForeignTensor& foreign) {
+  Shape part(logical.begin() + (foreign.part >= 0 ? 1 : 0), logical.end());
+  if (c10::multiply_integers(foreign.shape) != c10::multiply_integers(part)) {
     throw InternalError(
         fmt::format("foreign tensor {} does not fit parameter {}", foreign.name, foreign.parameter));
   }
@@ -41,16 +32,15 @@ std::vector<int64_t> rotation_order(int64_t dims, int64_t by) {
 }  // namespace
 
 at::Tensor to_foreign(const at::Tensor& full, const models::ForeignTensor& foreign) {
-  const Part part = part_of(full.sizes().vec(), foreign);
-  at::Tensor x = foreign.part >= 0 ? full.select(0, foreign.part) : full;
-  if (part.stored != part.padded) x = x.narrow(0, 0, part.stored[0]);
-  return x.permute(rotation_order(x.dim(), foreign.rotation)).reshape(foreign.shape).contiguous();
+  const auto dims = static_cast<int64_t>(part_of(full.sizes().vec(), foreign).size());
+  const at::Tensor x = foreign.part >= 0 ? full.select(0, foreign.part) : full;
+  return x.permute(rotation_order(dims, foreign.rotation)).reshape(foreign.shape).contiguous();
 }
 
 void read_foreign(const SafetensorsSet& weights, const std::string& name,
                   const models::ForeignTensor& foreign, const Shape& logical, const Slice& slice,
                   const at::Tensor& into) {
-  const Part part = part_of(logical, foreign);
+  const Shape part = part_of(logical, foreign);
   at::Tensor target = into;
   Slice wanted = slice;
   if (foreign.part >= 0) {
@@ -59,16 +49,9 @@ void read_foreign(const SafetensorsSet& weights, const std::string& name,
     target = into.select(0, index);
     wanted = {{slice.offset.begin() + 1, slice.offset.end()}, {slice.size.begin() + 1, slice.size.end()}};
   }
-  if (part.stored != part.padded) {
-    const int64_t rows = std::clamp<int64_t>(part.stored[0] - wanted.offset[0], 0, wanted.size[0]);
-    target.narrow(0, rows, wanted.size[0] - rows).zero_();
-    if (rows == 0) return;
-    target = target.narrow(0, 0, rows);
-    wanted.size[0] = rows;
-  }
   const int64_t dims = static_cast<int64_t>(wanted.size.size());
   const Slice in_file = {rotated(wanted.offset, foreign.rotation), rotated(wanted.size, foreign.rotation)};
-  const at::Tensor piece = weights.read(name, rotated(part.stored, foreign.rotation), in_file);
+  const at::Tensor piece = weights.read(name, rotated(part, foreign.rotation), in_file);
   target.copy_(dims == 0 ? piece : piece.permute(rotation_order(dims, (dims - foreign.rotation) % dims)));
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between the logical tensor of a parameter and the tensors of a foreign file: parts, transposes, padding.
+// Between the logical tensor of a parameter and the tensors of a foreign file: parts and transposes.
 //
 //   at::Tensor w = to_foreign(full, foreign);               // [3, heads, d, h] -> the file's [h, 3 * heads * d]
 //   read_foreign(weights, name, foreign, logical, slice, into);
@@ -20,7 +20,7 @@ namespace colossal::checkpoint {
 at::Tensor to_foreign(const at::Tensor& full, const models::ForeignTensor& foreign);
 
 // Copies into `into` (of shape slice.size: this rank's slice of the logical tensor) what the file tensor `name` gives to it; reads no
-// more of the file than that. Padding rows become 0. Elements of other parts are left alone.
+// more of the file than that. Elements of other parts are left alone.
 void read_foreign(const SafetensorsSet& weights, const std::string& name,
                   const models::ForeignTensor& foreign, const Shape& logical, const Slice& slice,
                   const at::Tensor& into);

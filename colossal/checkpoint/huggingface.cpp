@@ -187,11 +187,13 @@ void HuggingFaceFolder::load(const std::vector<nn::Parameter>& parameters, int r
     const auto [begin, end] = sources.equal_range(parameter.name);
     if (begin == end)
       throw InternalError(fmt::format("no foreign tensor fills parameter {}", parameter.name));
-    const Slice slice = parameter.layout().slice(rank);
-    const at::Tensor local = parameter.tensor.view(slice.size);
+    const tensor::Layout& layout = parameter.layout();
+    if (layout.is_padded()) at::Tensor(parameter.tensor).zero_();
+    const Slice slice = layout.slice(rank);
+    const at::Tensor local = tensor::without_padding(parameter.tensor, layout, rank).view(slice.size);
     for (auto source = begin; source != end; ++source) {
       const models::ForeignTensor& foreign = *source->second;
-      read_foreign(weights_, file_name(foreign.name), foreign, parameter.layout().shape(), slice, local);
+      read_foreign(weights_, file_name(foreign.name), foreign, layout.shape(), slice, local);
     }
   }
 }

@@ -14,6 +14,7 @@
 #include "colossal/checkpoint/safetensors.h"
 #include "colossal/checkpoint/store.h"
 #include "colossal/comm/collectives.h"
+#include "colossal/tensor/redistribute.h"
 
 namespace colossal::checkpoint {
 namespace fs = std::filesystem;
@@ -61,7 +62,7 @@ Written write_own(const SaveRequest& request, const fs::path& aside, int rank) {
   for (size_t i = 0; i < mine.size(); ++i) {
     const NamedTensor& t = request.tensors[i];
     if (mine[i])
-      infos.push_back({.name = t.name, .dtype = t.local.scalar_type(), .shape = t.layout.local_shape()});
+      infos.push_back({.name = t.name, .dtype = t.local.scalar_type(), .shape = t.layout.slice(rank).size});
   }
   Written written;
   if (infos.empty()) return written;
@@ -74,8 +75,11 @@ Written write_own(const SaveRequest& request, const fs::path& aside, int rank) {
   for (size_t i = 0; i < mine.size(); ++i) {
     if (!mine[i]) continue;
     const NamedTensor& t = request.tensors[i];
-    const at::Tensor local = t.local.detach().to(at::kCPU).contiguous().view(t.layout.local_shape());
     const tensor::Slice slice = t.layout.slice(rank);
+    const at::Tensor local =
+        tensor::without_padding(t.local.detach().to(at::kCPU).contiguous(), t.layout, rank)
+            .contiguous()
+            .view(slice.size);
     note("write " + t.name);
     out.write(t.name, local);
     written.pieces.push_back({i, slice.offset, slice.size, hash_bytes(local.data_ptr(), local.nbytes())});

@@ -28,7 +28,8 @@ namespace colossal::checkpoint {
 
 struct NamedTensor {
   std::string name;  // "model.blocks.0.norm.weight", "optimizer.exp_avg.blocks.0.norm.weight"
-  at::Tensor local;  // contiguous; the elements of layout.local_shape() in order, in any shape
+  at::Tensor
+      local;  // contiguous; the elements of layout.local_shape() in order, in any shape; padding is not stored
   tensor::Layout layout;
 };
 
@@ -54,7 +55,7 @@ class Checkpoint {
   const std::filesystem::path& folder() const { return folder_; }
   const Manifest& manifest() const { return manifest_; }
 
-  // This rank's piece, layout.local_shape(). Every piece that is touched is checked against its hash.
+  // This rank's piece, layout.local_shape(), zeros in its padding. Every piece that is touched is checked against its hash.
   at::Tensor read(const std::string& name, const tensor::Layout& layout, int rank) const;
   // Fills `target.local` in place; dtypes must agree. After an error its content is undefined.
   void read_into(const NamedTensor& target, int rank) const;

@@ -4,8 +4,10 @@
 
 #include "colossal/base/error.h"
 #include "colossal/checkpoint/huggingface.h"
+#include "colossal/comm/run_ranks.h"
 #include "colossal/models/family.h"
 #include "colossal/nn/dense_factory.h"
+#include "colossal/tensor/redistribute.h"
 #include "tests/oracles/models.h"
 #include "tests/support/error.h"
 #include "tests/support/scratch.h"
@@ -182,16 +184,33 @@ TEST_CASE("a rank of a sharded layout reads its slices only, and they make up th
   }
 }
 
-TEST_CASE("a padded vocabulary is filled with zeros and left out of the file") {
-  const HuggingFaceFolder folder(kModels / "llama");  // 96 rows
-  const tensor::Layout layout({128, 64}, comm::MeshShape({{"tensor", 4}}), {{"tensor"}, {}});
-  for (int rank = 0; rank < 4; ++rank) {
-    at::Tensor local = at::full({32, 64}, std::nan(""), at::kFloat);
-    folder.load({{"head.weight", local, {.layout = layout}}}, rank);
-    const at::Tensor expected =
-        rank < 3 ? folder.weights().read("lm_head.weight").narrow(0, 32 * rank, 32) : at::zeros({32, 64});
-    CHECK(at::equal(local, expected));
-  }
+TEST_CASE("padding is filled with zeros and left out of the file") {
+  const HuggingFaceFolder folder(kModels / "llama");
+  std::shared_ptr<models::LanguageModel> model;
+  const auto full = load(folder, model, at::kFloat);
+  ScratchFolder temp;
+  const comm::MeshShape shape({{"tensor", 3}});  // 96 rows of vocabulary divide, 64 columns do not
+  comm::run_ranks(3, [&](std::shared_ptr<comm::World> world) {
+    const comm::Mesh mesh(world, shape);
+    std::vector<nn::Parameter> parameters;
+    for (const nn::Parameter& p : full) {
+      std::vector<comm::Axes> dims(p.layout().shape().size());
+      dims.back() = {"tensor"};
+      const auto layout = tensor::Layout::padded(p.layout().shape(), shape, dims);
+      parameters.push_back(
+          {p.name, at::full({layout.local_numel()}, std::nan(""), at::kFloat), {.layout = layout}});
+    }
+    folder.load(parameters, mesh.rank());
+    for (size_t i = 0; i < full.size(); ++i) {
+      const tensor::Layout& layout = parameters[i].layout();
+      const at::Tensor expected =
+          tensor::local_piece(full[i].tensor.detach().view(layout.shape()), layout, mesh.rank());
+      if (!at::equal(parameters[i].tensor.view(layout.local_shape()), expected))
+        throw InternalError(fmt::format("{} {} was not loaded", full[i].name, layout.describe()));
+    }
+    save_huggingface(temp.path(), folder.config(), parameters, mesh, folder.save_options());
+  });
+  check_same(folder.weights(), SafetensorsSet(temp.path()));
 }
 
 TEST_CASE("all tensors that do not fit are listed in one error") {
