@@ -66,14 +66,14 @@ void Adafactor::update(const StepOptions& step) {
     if (!has_gradient(i)) continue;
     const tensor::Layout& layout = parameters_[i].layout();
     updated.push_back(i);
-    updates.push_back(scaled_gradient(i, gradient(i, step).reshape(layout.local_shape()), beta2));
-    sums.add(sum_of_squares(parameters_[i].tensor), layout);
+    updates.push_back(scaled_gradient(i, gradient(i, step).reshape(layout.slice(mesh_.rank()).size), beta2));
+    sums.add(sum_of_squares(weight(i)), layout);
     sums.add(sum_of_squares(updates.back()), layout);
   }
   sums.reduce();
   for (size_t k = 0; k < updated.size(); ++k) {
     const size_t i = updated[k];
-    at::Tensor w = parameters_[i].tensor;
+    at::Tensor w = weight(i);
     const auto numel = static_cast<double>(parameters_[i].layout().numel());
     const double weight_rms = std::sqrt(sums[2 * k] / numel), update_rms = std::sqrt(sums[2 * k + 1] / numel);
     const double rate = this->rate(step.learning_rate, weight_rms);

@@ -49,9 +49,9 @@ AdamCoefficients Adam::coefficients(size_t i, const StepOptions& step) const {
 void Adam::update(const StepOptions& step) {
   std::vector<size_t> floats, doubles, cuda;
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    const at::Tensor& w = parameters_[i].tensor;
     if (!has_gradient(i)) continue;
-    if (w.is_cuda()) {
+    const at::Tensor w = weight(i);
+    if (w.is_cuda() && w.is_contiguous()) {
       cuda.push_back(i);
     } else if (w.is_cpu() && w.is_contiguous()) {
       (w.scalar_type() == at::kDouble ? doubles : floats).push_back(i);
@@ -69,9 +69,9 @@ void Adam::update_on_cpu(const std::vector<size_t>& which, const StepOptions& st
   std::vector<AdamJob<T>> jobs;
   std::vector<at::Tensor> gradients, copies;  // alive until the kernel has run
   for (size_t i : which) {
-    const at::Tensor& w = parameters_[i].tensor;
-    gradients.push_back(w.grad().to(w.scalar_type()).contiguous());
-    copies.push_back(copy_to_renew(w));
+    const at::Tensor w = weight(i);
+    gradients.push_back(gradient(i, {}).contiguous());
+    copies.push_back(copy_to_renew(parameters_[i].tensor));
     jobs.push_back(
         {.tensors = {.weight = w.data_ptr<T>(),
                      .gradient = gradients.back().const_data_ptr<T>(),
@@ -92,8 +92,8 @@ void Adam::update_on_cpu(const std::vector<size_t>& which, const StepOptions& st
 
 void Adam::update_elementwise(size_t i, const StepOptions& step) {
   const AdamCoefficients c = coefficients(i, step);
-  at::Tensor w = parameters_[i].tensor;
-  at::Tensor g = w.grad().to(w.scalar_type()) * c.gradient_scale;
+  at::Tensor w = weight(i);
+  at::Tensor g = gradient(i, {}) * c.gradient_scale;
   if (c.l2 != 0) g.add_(w, c.l2);
   slot(kExpAvg, i).mul_(c.beta1).add_(g, 1 - c.beta1);
   at::Tensor second = slot(kExpAvgSq, i).mul_(c.beta2).addcmul_(g, g, 1 - c.beta2);
@@ -107,7 +107,7 @@ void Adam::update_on_cuda(const std::vector<size_t>& which, const StepOptions& s
   };
   std::map<std::pair<at::ScalarType, double>, Lists> groups;  // the operator takes one dtype and one decay
   for (size_t i : which) {
-    const at::Tensor& w = parameters_[i].tensor;
+    const at::Tensor w = weight(i);
     Lists& l = groups[{w.scalar_type(), decay_of(i, options_.weight_decay)}];
     l.weights.push_back(w.detach());
     l.gradients.push_back(gradient(i, step).contiguous());

@@ -5,6 +5,7 @@
 
 #include "colossal/comm/collectives.h"
 #include "colossal/optim/sharded_sums.h"
+#include "colossal/tensor/redistribute.h"
 
 namespace colossal::optim {
 namespace {
@@ -33,12 +34,19 @@ bool counts_here(const nn::Parameter& p, const tensor::Axes& axes, const comm::M
   });
 }
 
+// Undefined where there is none; without what a layout pads.
+at::Tensor logical_gradient(const nn::Parameter& p, const comm::Mesh& mesh) {
+  const at::Tensor& gradient = p.tensor.grad();
+  if (!gradient.defined()) return gradient;
+  return tensor::without_padding(gradient.contiguous(), p.layout(), mesh.rank());
+}
+
 std::string first_nonfinite(const std::vector<nn::Parameter>& parameters, const tensor::Axes& axes,
                             const comm::Mesh& mesh) {
   const auto none = static_cast<int64_t>(parameters.size());
   int64_t found = none;
   for (int64_t i = 0; i < none && found == none; ++i) {
-    const at::Tensor& gradient = parameters[i].tensor.grad();
+    const at::Tensor gradient = logical_gradient(parameters[i], mesh);
     if (gradient.defined() && !gradient.isfinite().all().item<bool>()) found = i;
   }
   at::Tensor first = at::scalar_tensor(found, at::dtype(at::kLong).device(device_of(parameters)));
@@ -54,7 +62,8 @@ GradientNorm gradient_norm(const std::vector<nn::Parameter>& parameters, const c
   const tensor::Axes axes = axes_that_shard(parameters, mesh);
   std::vector<at::Tensor> gradients;
   for (const nn::Parameter& p : parameters) {
-    if (p.tensor.grad().defined() && counts_here(p, axes, mesh)) gradients.push_back(p.tensor.grad());
+    const at::Tensor gradient = logical_gradient(p, mesh);
+    if (gradient.defined() && counts_here(p, axes, mesh)) gradients.push_back(gradient);
   }
   const at::Tensor total = sum_of_squares(gradients).to(device_of(parameters));
   sum_over(total, axes, mesh);

@@ -18,7 +18,7 @@ at::Tensor Lamb::direction(size_t i) {
   const at::Tensor denominator = (slot(1, i) / correction2).sqrt_().add_(options_.eps);
   at::Tensor u = (slot(0, i) / correction1).div_(denominator);
   const double decay = decay_of(i, options_.weight_decay);
-  return decay == 0 ? u : u.add_(parameters_[i].tensor, decay);
+  return decay == 0 ? u : u.add_(weight(i), decay);
 }
 
 // The direction is computed twice rather than kept: memory for one tensor, not for all.
@@ -31,7 +31,7 @@ void Lamb::update(const StepOptions& step) {
     const at::Tensor g = gradient(i, step);
     slot(0, i).mul_(options_.beta1).add_(g, 1 - options_.beta1);
     slot(1, i).mul_(options_.beta2).addcmul_(g, g, 1 - options_.beta2);
-    sums.add(sum_of_squares(parameters_[i].tensor), parameters_[i].layout());
+    sums.add(sum_of_squares(weight(i)), parameters_[i].layout());
     sums.add(sum_of_squares(direction(i)), parameters_[i].layout());
   }
   sums.reduce();
@@ -39,7 +39,7 @@ void Lamb::update(const StepOptions& step) {
     const size_t i = updated[k];
     const double weight_norm = std::sqrt(sums[2 * k]), direction_norm = std::sqrt(sums[2 * k + 1]);
     const bool adapt = parameters_[i].spec.decay && weight_norm > 0 && direction_norm > 0;
-    at::Tensor w = parameters_[i].tensor;
+    at::Tensor w = weight(i);
     w.add_(direction(i), -step.learning_rate * (adapt ? weight_norm / direction_norm : 1));
   }
 }

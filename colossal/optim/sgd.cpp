@@ -15,7 +15,7 @@ Sgd::Sgd(const OptimizerOptions& options, std::vector<nn::Parameter> parameters,
 void Sgd::update(const StepOptions& step) {
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!has_gradient(i)) continue;
-    at::Tensor w = parameters_[i].tensor;
+    at::Tensor w = weight(i);
     at::Tensor direction = gradient(i, step);
     const double decay = decay_of(i, options_.weight_decay);
     if (decay != 0) direction = direction.add(w, decay);
@@ -36,7 +36,7 @@ void Lars::update(const StepOptions& step) {
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!has_gradient(i)) continue;
     updated.push_back(i);
-    sums.add(sum_of_squares(parameters_[i].tensor), parameters_[i].layout());
+    sums.add(sum_of_squares(weight(i)), parameters_[i].layout());
     sums.add(sum_of_squares(gradient(i, step)), parameters_[i].layout());
   }
   sums.reduce();
@@ -47,7 +47,7 @@ void Lars::update(const StepOptions& step) {
     const bool adapt = parameters_[i].spec.decay && weight_norm > 0 && gradient_norm > 0;
     const double trust =
         adapt ? options_.trust_coefficient * weight_norm / (gradient_norm + decay * weight_norm) : 1;
-    at::Tensor w = parameters_[i].tensor;
+    at::Tensor w = weight(i);
     at::Tensor& momentum = slot(0, i).mul_(options_.momentum);
     momentum.add_(gradient(i, step), step.learning_rate * trust);
     if (decay != 0) momentum.add_(w, step.learning_rate * trust * decay);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/optim/slot_optimizer.h"
 
+#include "colossal/tensor/redistribute.h"
+
 namespace colossal::optim {
 
 std::optional<tensor::Layout> slot_layout(const tensor::Layout& parameter, SlotSpec::Form form) {
@@ -21,13 +23,16 @@ void SlotOptimizer::allocate() {
   if (slots_.size() == specs_.size()) return;
   for (const SlotSpec& spec : specs_) {
     std::vector<at::Tensor>& tensors = slots_.emplace_back();
+    std::vector<at::Tensor>& parts = logical_slots_.emplace_back();
     for (const nn::Parameter& p : parameters_) {
       const auto layout = slot_layout(p.layout(), spec.form);
       at::Tensor& tensor = tensors.emplace_back();
+      at::Tensor& part = parts.emplace_back();
       if (!layout) continue;
       const tensor::Shape shape =
           spec.form == SlotSpec::Form::full ? p.tensor.sizes().vec() : layout->local_shape();
       tensor = at::zeros(shape, p.tensor.options().requires_grad(false));
+      part = tensor::without_padding(tensor, *layout, mesh_.rank());
     }
   }
 }
@@ -51,9 +56,13 @@ std::vector<StateTensor> SlotOptimizer::state() {
   return all;
 }
 
+at::Tensor SlotOptimizer::logical_part(const at::Tensor& local, size_t parameter) const {
+  return tensor::without_padding(local, parameters_[parameter].layout(), mesh_.rank());
+}
+
 at::Tensor SlotOptimizer::gradient(size_t parameter, const StepOptions& options) const {
   const at::Tensor& p = parameters_[parameter].tensor;
-  const at::Tensor g = p.grad().to(p.scalar_type());
+  const at::Tensor g = logical_part(p.grad().contiguous(), parameter).to(p.scalar_type());
   return options.gradient_scale == 1 ? g : g * options.gradient_scale;
 }
 

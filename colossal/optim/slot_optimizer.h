@@ -31,7 +31,9 @@ class SlotOptimizer : public Optimizer {
 
   virtual void update(const StepOptions& options) = 0;  // num_steps_ already counts this step; no autograd
 
-  at::Tensor& slot(size_t which, size_t parameter) { return slots_[which][parameter]; }
+  // What an optimizer works with is the logical part of the local tensors: padding is neither read nor written.
+  at::Tensor weight(size_t parameter) const { return logical_part(parameters_[parameter].tensor, parameter); }
+  at::Tensor& slot(size_t which, size_t parameter) { return logical_slots_[which][parameter]; }
   bool has_gradient(size_t parameter) const { return parameters_[parameter].tensor.grad().defined(); }
   // In the dtype of the parameter, scaled; may be the gradient itself and must not be written to.
   at::Tensor gradient(size_t parameter, const StepOptions& options) const;
@@ -41,8 +43,10 @@ class SlotOptimizer : public Optimizer {
 
  private:
   void allocate();
+  at::Tensor logical_part(const at::Tensor& local, size_t parameter) const;
   std::vector<SlotSpec> specs_;
-  std::vector<std::vector<at::Tensor>> slots_;  // [slot][parameter]; empty until the first step
+  std::vector<std::vector<at::Tensor>> slots_;          // [slot][parameter]; empty until the first step
+  std::vector<std::vector<at::Tensor>> logical_slots_;  // views of them
 };
 
 }  // namespace colossal::optim
