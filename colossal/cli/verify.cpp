@@ -52,7 +52,7 @@ int verify(const VerifyCommand& options, const Invocation& invocation) {
     const train::VerifyReport report =
         train::verify(what, context.mesh, [&](std::shared_ptr<nn::StepState> state) {
           return std::make_unique<nn::DenseFactory>(context.mesh, std::move(state),
-                                                    nn::DenseOptions{.compute = options.dtype});
+                                                    nn::FactoryOptions{.compute = options.dtype});
         });
     if (context.speaks()) fmt::print("{}", report.text());
     return report.passed() ? 0 : static_cast<int>(ExitCode::failure);

@@ -16,6 +16,7 @@
 #include "colossal/nn/functional/activation.h"
 #include "colossal/nn/layer.h"
 #include "colossal/nn/step_state.h"
+#include "colossal/tensor/layout.h"
 
 namespace colossal::nn {
 
@@ -24,16 +25,20 @@ enum class Role { expand, contract };
 
 struct LinearOptions {
   int64_t in = 0;
-  int64_t out = 0;  // of all fused projections together
+  // Usually one dim. Several: independent projections of the same input in one product. The weight is logically [out.., in], a
+  // rank's output is its part of `out`, flattened: gate and up are {2, f} with split = 1 (see functional::swiglu).
+  tensor::Shape out = {};
+  int64_t split = 0;  // the dim of `out` that a tensor mode shards. Role::contract: out has one dim
   bool bias = true;
   Role role = Role::expand;
-  // Independent projections of the same input in one product: the weight is logically [fused, out / fused, in], and a rank's output is
-  // the concatenation of its part of each (gate and up: 2, see functional::swiglu). Role::expand only.
-  int64_t fused = 1;
   // Of the input, before the product; computed once more in backward instead of kept. swiglu takes [.., 2 in].
   functional::Activation activation = functional::Activation::none;
   double init_std = 0.02;
 };
+
+// ShapeError for sizes below 1, a split that is no dim of `out`, a contraction to several dims.
+void check(const LinearOptions& options);
+tensor::Shape weight_shape(const LinearOptions& options);  // [out.., in]
 
 struct NormOptions {
   enum class Kind { layer, rms } kind = Kind::layer;
@@ -54,7 +59,7 @@ struct RotaryOptions {
 };
 
 // Weights, logically: qkv [3, heads, head_dim, hidden] (fused_qkv) or query [heads, head_dim, hidden] and
-// key_value [2, kv_heads, head_dim, hidden]; out [hidden, heads, head_dim]. Biases without the last dim, out's [hidden].
+// key_value [2, kv_heads, head_dim, hidden]; out [hidden, heads * head_dim]. Biases without the last dim.
 struct AttentionOptions {
   int64_t hidden = 0;
   int64_t num_heads = 0;

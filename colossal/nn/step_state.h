@@ -16,6 +16,9 @@ struct StepState {
   int64_t global_rows = 1;  // sequences in the global batch of this step
   int64_t first_row = 0;    // global row of row 0 of this pass's (data-parallel) micro-batch
   bool training = true;     // false: no dropout
+  // Of this pass, before any padding: a rank's part of an activation alone does not tell. Set by the embedding of a tensor mode.
+  int64_t num_rows = 0;
+  int64_t sequence_length = 0;
 };
 
 }  // namespace colossal::nn

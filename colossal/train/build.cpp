@@ -8,6 +8,7 @@
 #include "colossal/models/family.h"
 #include "colossal/nn/dense_factory.h"
 #include "colossal/nn/parameter.h"
+#include "colossal/parallel/tensor/tensor_factory.h"
 #include "colossal/train/config/components.h"
 #include "colossal/train/run_state.h"
 
@@ -63,6 +64,20 @@ std::string model_summary(const models::ModelConfig& config) {
                      human_count(static_cast<double>(models::count_parameters(config).total)));
 }
 
+std::vector<comm::Axis> mesh_axes(const ParallelSection& parallel) {
+  std::vector<comm::Axis> axes = {{"data", static_cast<int>(parallel.data.value())}};
+  for (comm::Axis& axis : parallel::tensor_axes(parallel.tensor.how())) axes.push_back(std::move(axis));
+  return axes;
+}
+
+std::unique_ptr<nn::LayerFactory> make_factory(const ParallelSection& parallel, const comm::Mesh& mesh,
+                                               std::shared_ptr<nn::StepState> state,
+                                               const nn::FactoryOptions& options) {
+  if (parallel.tensor.mode == parallel::TensorMode::none)
+    return std::make_unique<nn::DenseFactory>(mesh, std::move(state), options);
+  return std::make_unique<parallel::TensorFactory>(mesh, std::move(state), parallel.tensor.mode, options);
+}
+
 data::Datasets open_datasets(const RunConfig& config, const Context& context) {
   const data::DataOptions options = data_options(config);
   if (context.speaks()) data::prepare_data(options);
@@ -75,8 +90,10 @@ std::shared_ptr<models::LanguageModel> build_model(const RunConfig& config, cons
   auto state = std::make_shared<nn::StepState>();
   state->seed = static_cast<uint64_t>(config.run.seed);
   state->global_rows = config.train.global_batch_size;
-  nn::DenseFactory make(context.mesh, state,
-                        {.compute = scalar_type(config.train.precision), .device = context.device()});
+  const auto factory =
+      make_factory(config.parallel, context.mesh, state,
+                   {.compute = scalar_type(config.train.precision), .device = context.device()});
+  nn::LayerFactory& make = *factory;
   if (config.model.load) return load_model(config.model, context, make);
   auto model = models::build(model_config(config.model, vocab_size), make);
   nn::initialize(nn::parameters(*model, context.mesh), state->seed, context.rank());

@@ -14,10 +14,19 @@
 #include "colossal/data/loader.h"
 #include "colossal/data/open_data.h"
 #include "colossal/models/language_model.h"
+#include "colossal/nn/standard_factory.h"
 #include "colossal/train/config.h"
 #include "colossal/train/engine.h"
 
 namespace colossal::train {
+
+// The axes of the mesh that [parallel] describes, outermost first.
+std::vector<comm::Axis> mesh_axes(const ParallelSection& parallel);
+
+// Layers in the tensor mode of [parallel], on a mesh of those axes.
+std::unique_ptr<nn::LayerFactory> make_factory(const ParallelSection& parallel, const comm::Mesh& mesh,
+                                               std::shared_ptr<nn::StepState> state,
+                                               const nn::FactoryOptions& options);
 
 // Tokenises on rank 0 what is not cached yet; the others wait and map the same files.
 data::Datasets open_datasets(const RunConfig& config, const Context& context);

@@ -17,6 +17,7 @@
 
 #include "colossal/base/config/value.h"
 #include "colossal/base/json.h"
+#include "colossal/parallel/tensor/mode.h"
 
 namespace colossal::train {
 
@@ -130,8 +131,16 @@ struct ScheduleSection {
   std::string decay = "cosine";
 };
 
+struct TensorSection {
+  parallel::TensorMode mode = parallel::TensorMode::none;
+  int64_t size = 1;
+  int64_t depth = 1;
+  parallel::TensorParallel how() const { return {mode, size, depth}; }
+};
+
 struct ParallelSection {
-  std::optional<int64_t> data;  // filled: all ranks
+  std::optional<int64_t> data;  // filled: all ranks / tensor.size
+  TensorSection tensor;
   double bucket_mb = 25.0;
   bool overlap = true;
 };

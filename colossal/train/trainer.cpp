@@ -68,7 +68,7 @@ LaunchOptions launch_options(const RunConfig& config) {
       std::chrono::milliseconds(static_cast<int64_t>(config.comm.connect_timeout_seconds * 1000));
   options.world.device = device_of(config);
   options.world.recorder_folder = RunFolder{config.run.output}.flight_recorder();
-  options.axes = {{"data", static_cast<int>(config.parallel.data.value())}};
+  options.axes = mesh_axes(config.parallel);
   options.threads = static_cast<int>(config.run.threads);
   return options;
 }

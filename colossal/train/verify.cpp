@@ -225,7 +225,7 @@ Values dense_values(const checkpoint::HuggingFaceFolder& folder, const Task& tas
   Values values;
   const auto make = [&](std::shared_ptr<nn::StepState> state) {
     return std::make_unique<nn::DenseFactory>(comm::Mesh(), std::move(state),
-                                              nn::DenseOptions{.compute = dtype});
+                                              nn::FactoryOptions{.compute = dtype});
   };
   Computation(folder, task, comm::Mesh(), make).run([&](const std::string& name, const at::Tensor& value) {
     values[name] = value.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true);

@@ -20,7 +20,7 @@ void check(const std::string& name, at::ScalarType dtype, int ranks) {
   comm::run_ranks(ranks, [&](std::shared_ptr<comm::World> world) {
     const comm::Mesh mesh(world, comm::MeshShape({{"data", ranks}}));
     reports[mesh.rank()] = train::verify({.model = kModels / name, .dtype = dtype}, mesh, [&](auto state) {
-      return std::make_unique<nn::DenseFactory>(mesh, state, nn::DenseOptions{.compute = dtype});
+      return std::make_unique<nn::DenseFactory>(mesh, state, nn::FactoryOptions{.compute = dtype});
     });
   });
   for (const train::VerifyReport& report : reports) {
@@ -78,7 +78,7 @@ TEST_CASE("without a reference every rank compares with the dense model on one r
     comm::run_ranks(3, [&](std::shared_ptr<comm::World> world) {
       const comm::Mesh mesh(world, comm::MeshShape({{"data", 3}}));
       reports[mesh.rank()] = train::verify({.model = scratch.path(), .dtype = dtype}, mesh, [&](auto state) {
-        return std::make_unique<nn::DenseFactory>(mesh, state, nn::DenseOptions{.compute = compute});
+        return std::make_unique<nn::DenseFactory>(mesh, state, nn::FactoryOptions{.compute = compute});
       });
     });
     for (const train::VerifyReport& report : reports) CHECK(report.text() == reports[0].text());
@@ -97,7 +97,7 @@ TEST_CASE("without a reference every rank compares with the dense model on one r
 TEST_CASE("float32 arithmetic does not pass for float64") {
   const comm::Mesh mesh;
   const train::VerifyReport report = train::verify({.model = kModels / "gpt2"}, mesh, [&](auto state) {
-    return std::make_unique<nn::DenseFactory>(mesh, state, nn::DenseOptions{.compute = at::kFloat});
+    return std::make_unique<nn::DenseFactory>(mesh, state, nn::FactoryOptions{.compute = at::kFloat});
   });
   CHECK(!report.passed());
 }

@@ -7,6 +7,7 @@
 #include "colossal/checkpoint/directory.h"
 #include "colossal/checkpoint/store.h"
 #include "colossal/comm/run_ranks.h"
+#include "colossal/train/build.h"
 
 namespace colossal::testing {
 
@@ -68,8 +69,9 @@ RunConfig small_run(const std::filesystem::path& folder, int ranks, const std::v
 }
 
 void run_trainer(const RunConfig& config, Resume resume) {
-  comm::run_ranks(static_cast<int>(config.parallel.data.value()), [&](std::shared_ptr<comm::World> world) {
-    Trainer trainer(config, launch_on(std::move(world)), resume);
+  const auto ranks = static_cast<int>(config.parallel.data.value() * config.parallel.tensor.size);
+  comm::run_ranks(ranks, [&](std::shared_ptr<comm::World> world) {
+    Trainer trainer(config, launch_on(std::move(world), mesh_axes(config.parallel)), resume);
     const ExitCode code = trainer.run();
     if (code != ExitCode::ok) throw InternalError("the trainer stopped early.");
   });

@@ -22,7 +22,7 @@ namespace colossal::testing {
 train::RunConfig small_run(const std::filesystem::path& folder, int ranks,
                            const std::vector<std::string>& changes = {});
 
-// On config.parallel.data ranks.
+// On as many ranks as config.parallel says.
 void run_trainer(const train::RunConfig& config, train::Resume resume);
 
 struct Outcome {

@@ -12,9 +12,9 @@ class Mlp final : public nn::UnaryLayer {
     up_ = register_module(
         "up",
         make.linear(
-            {.in = c.hidden_size, .out = c.ffn_size, .role = nn::Role::expand, .init_std = c.init_std}));
+            {.in = c.hidden_size, .out = {c.ffn_size}, .role = nn::Role::expand, .init_std = c.init_std}));
     down_ = register_module("down", make.linear({.in = c.ffn_size,
-                                                 .out = c.hidden_size,
+                                                 .out = {c.hidden_size},
                                                  .role = nn::Role::contract,
                                                  .activation = c.activation,
                                                  .init_std = residual_std(c)}));

@@ -10,13 +10,13 @@ class Mlp final : public nn::UnaryLayer {
  public:
   Mlp(const ModelConfig& c, nn::LayerFactory& make) {
     gate_up_ = register_module("gate_up", make.linear({.in = c.hidden_size,
-                                                       .out = 2 * c.ffn_size,
+                                                       .out = {2, c.ffn_size},
+                                                       .split = 1,
                                                        .bias = false,
                                                        .role = nn::Role::expand,
-                                                       .fused = 2,
                                                        .init_std = c.init_std}));
     down_ = register_module("down", make.linear({.in = c.ffn_size,
-                                                 .out = c.hidden_size,
+                                                 .out = {c.hidden_size},
                                                  .bias = false,
                                                  .role = nn::Role::contract,
                                                  .activation = Activation::swiglu,

@@ -7,7 +7,7 @@
 
 namespace colossal::nn {
 
-DenseHead::DenseHead(const DenseContextPtr& context, const HeadOptions& options) {
+DenseHead::DenseHead(const LayerContextPtr& context, const HeadOptions& options) {
   const tensor::Shape shape = {options.vocab_size, options.hidden};
   const ParameterSpec spec = context->replicated(shape, Init::normal(options.init_std), true);
   if (options.tied_embedding) {

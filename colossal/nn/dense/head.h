@@ -5,7 +5,7 @@
 //
 // Thread safety: one rank, one thread.
 #pragma once
-#include "colossal/nn/dense/context.h"
+#include "colossal/nn/common/context.h"
 #include "colossal/nn/functional/embedding.h"
 #include "colossal/nn/layer_factory.h"
 
@@ -13,7 +13,7 @@ namespace colossal::nn {
 
 class DenseHead final : public HeadLayer {
  public:
-  DenseHead(const DenseContextPtr& context, const HeadOptions& options);
+  DenseHead(const LayerContextPtr& context, const HeadOptions& options);
   at::Tensor logits(const at::Tensor& x) override;
   at::Tensor loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) override;
   at::Tensor log_probs(const at::Tensor& x, const at::Tensor& labels) override;

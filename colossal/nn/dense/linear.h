@@ -1,23 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// y = x W^T + b on one device.
+// y = act(x) W^T + b on one device.
 //
-//   auto up = std::make_shared<DenseLinear>(context, LinearOptions{.in = 64, .out = 256});
+//   auto up = std::make_shared<DenseLinear>(context, LinearOptions{.in = 64, .out = {256}});
 //   at::Tensor y = up->forward(x);   // [.., 64] -> [.., 256]
 //
 // Thread safety: one rank, one thread.
 #pragma once
-#include "colossal/nn/dense/context.h"
+#include "colossal/nn/common/context.h"
 #include "colossal/nn/layer_factory.h"
 
 namespace colossal::nn {
 
 class DenseLinear final : public UnaryLayer {
  public:
-  DenseLinear(const DenseContextPtr& context, const LinearOptions& options);
-  // The weight is logically `weight` (outputs before inputs), locally [.., in]; the bias likewise, or none.
-  DenseLinear(const DenseContextPtr& context, const tensor::Shape& weight, int64_t in,
-              const std::optional<tensor::Shape>& bias, double init_std,
-              functional::Activation activation = functional::Activation::none);
+  DenseLinear(const LayerContextPtr& context, const LinearOptions& options);
   at::Tensor forward(const at::Tensor& x) override;
 
  private:

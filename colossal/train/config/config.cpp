@@ -55,7 +55,9 @@ RunConfig parse_run_config(const std::string& text, const std::string& name,
   if (!review.given("run.output")) c.run.output = "runs/" + c.run.name;
   if (!c.data.cache) c.data.cache = (std::filesystem::path(c.run.output) / "tokens").string();
   resolve_model(c, review);
-  resolve_batch(c, review, world_size);
+  resolve_parallel(c.parallel, review, world_size);
+  resolve_batch(c, review);
+  check_tensor_parallel(c, review);
   resolve_train(c, review);
   resolve_optimizer(c, review);
   check_files(c, review);

@@ -26,7 +26,9 @@ void infer_family(RunConfig& c, config::Review& review);
 
 // Fill what was left open, then check the rules between keys of these sections.
 void resolve_model(RunConfig& c, config::Review& review);
-void resolve_batch(RunConfig& c, config::Review& review, int64_t world_size);
+void resolve_batch(RunConfig& c, config::Review& review);
+void resolve_parallel(ParallelSection& p, config::Review& review, int64_t world_size);
+void check_tensor_parallel(const RunConfig& c, config::Review& review);
 void resolve_train(RunConfig& c, config::Review& review);
 void resolve_optimizer(RunConfig& c, config::Review& review);
 void check_files(const RunConfig& c, config::Review& review);

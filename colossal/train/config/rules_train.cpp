@@ -55,16 +55,9 @@ void check_schedule(RunConfig& c, config::Review& review) {
 
 }  // namespace
 
-void resolve_batch(RunConfig& c, config::Review& review, int64_t world_size) {
+void resolve_batch(RunConfig& c, config::Review& review) {
   TrainSection& t = c.train;
-  const int64_t data = c.parallel.data.value_or(world_size);
-  if (data != world_size) {
-    review.reject(
-        "parallel.data",
-        fmt::format("parallel.data = {} does not fill {} rank{}. Set parallel.data = {}, or start {} rank{}.",
-                    data, world_size, world_size == 1 ? "" : "s", world_size, data, data == 1 ? "" : "s"));
-  }
-  c.parallel.data = data;
+  const int64_t data = c.parallel.data.value();
   if (!t.microbatch_size) {
     review.require(t.global_batch_size % data == 0, {"train.global_batch_size", "parallel.data"},
                    fmt::format("train.global_batch_size = {} cannot be shared evenly by {} data-parallel "

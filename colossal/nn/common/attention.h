@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Multi-head and grouped-query attention on one device, with rotary embedding, padding mask and key-value cache.
+// Multi-head and grouped-query attention, with rotary embedding, padding mask and key-value cache. Each rank attends with its
+// share of the heads on its share of the batch; what is sharded lies in the projections.
 //
-//   DenseAttention attention(context, {.hidden = 64, .num_heads = 4, .num_kv_heads = 2, .head_dim = 16}, rotary);
+//   Attention attention(make, context, {.hidden = 64, .num_heads = 4, .num_kv_heads = 2, .head_dim = 16}, rotary);
 //   at::Tensor y = attention.forward(x, {.cache = &cache});
 //
 // Thread safety: one rank, one thread.
 #pragma once
-#include "colossal/nn/dense/context.h"
-#include "colossal/nn/dense/linear.h"
+#include "colossal/nn/common/context.h"
 #include "colossal/nn/functional/rotary.h"
 #include "colossal/nn/layer_factory.h"
 
@@ -32,26 +32,33 @@ class RotaryCache {
 std::pair<at::Tensor, at::Tensor> append(KeyValueCache& cache, const at::Tensor& key,
                                          const at::Tensor& value);
 
-class DenseAttention final : public AttentionLayer {
+class Attention final : public AttentionLayer {
  public:
-  DenseAttention(DenseContextPtr context, const AttentionOptions& options,
-                 std::shared_ptr<RotaryCache> rotary);
+  // ShapeError where heads do not divide by the ranks that share them. Key-value heads that do not are projected in pieces of
+  // every head and gathered.
+  Attention(LayerFactory& make, LayerContextPtr context, const AttentionOptions& options,
+            std::shared_ptr<RotaryCache> rotary);
   at::Tensor forward(const at::Tensor& x, const AttentionContext& context) override;
 
  private:
   struct Projected {
-    at::Tensor query, key, value;  // [b, s, heads or kv_heads, head_dim]
+    at::Tensor query, key, value;  // [b, s, local heads or kv heads, head_dim]
   };
   Projected project(const at::Tensor& x) const;
+  std::pair<at::Tensor, at::Tensor> gathered_heads(const at::Tensor& pieces) const;
+  at::Tensor local_mask(const at::Tensor& mask, int64_t rows) const;
   std::function<at::Tensor()> dropout_mask(const Projected& p) const;
 
-  DenseContextPtr context_;
+  LayerContextPtr context_;
   AttentionOptions options_;
+  comm::Group group_;    // shares the heads
+  int64_t num_heads_;    // of this rank
+  bool whole_kv_heads_;  // kv heads divide by the group
   std::shared_ptr<RotaryCache> rotary_;
-  std::shared_ptr<DenseLinear> qkv_;    // fused_qkv
-  std::shared_ptr<DenseLinear> query_;  // otherwise
-  std::shared_ptr<DenseLinear> key_value_;
-  std::shared_ptr<DenseLinear> out_;
+  std::shared_ptr<UnaryLayer> qkv_;    // fused_qkv
+  std::shared_ptr<UnaryLayer> query_;  // otherwise
+  std::shared_ptr<UnaryLayer> key_value_;
+  std::shared_ptr<UnaryLayer> out_;
 };
 
 }  // namespace colossal::nn

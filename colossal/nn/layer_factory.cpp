@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/nn/layer_factory.h"
+
+#include <fmt/ranges.h>
+
+#include "colossal/base/error.h"
+
+namespace colossal::nn {
+
+void check(const LinearOptions& o) {
+  const bool sizes = o.in >= 1 && !o.out.empty() &&
+                     std::all_of(o.out.begin(), o.out.end(), [](int64_t size) { return size >= 1; });
+  if (!sizes || o.split < 0 || o.split >= static_cast<int64_t>(o.out.size()) ||
+      (o.role == Role::contract && o.out.size() != 1)) {
+    throw ShapeError(fmt::format(
+        "linear: in = {}, out = [{}], split = {}{}. Allowed: sizes of at least 1, split a dim of out{}.",
+        o.in, fmt::join(o.out, ", "), o.split, o.role == Role::contract ? ", Role::contract" : "",
+        o.role == Role::contract ? ", one dim of out where the role is to contract" : ""));
+  }
+}
+
+tensor::Shape weight_shape(const LinearOptions& options) {
+  tensor::Shape shape = options.out;
+  shape.push_back(options.in);
+  return shape;
+}
+
+}  // namespace colossal::nn

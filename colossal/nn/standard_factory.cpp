@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/nn/standard_factory.h"
+
+#include "colossal/nn/common/dropout.h"
+#include "colossal/nn/common/norm.h"
+#include "colossal/nn/common/positions.h"
+
+namespace colossal::nn {
+
+StandardFactory::StandardFactory(const comm::Mesh& mesh, std::shared_ptr<StepState> state,
+                                 const FactoryOptions& options, const Placement& stream,
+                                 const Placement& inner)
+    : context_(std::make_shared<const LayerContext>(LayerContext{
+          .mesh = mesh,
+          .state = std::move(state),
+          .compute = options.compute,
+          .parameters =
+              options.parameters.value_or(options.compute == at::kDouble ? at::kDouble : at::kFloat),
+          .device = options.device,
+          .stream = stream,
+          .inner = inner})) {}
+
+std::shared_ptr<NormLayer> StandardFactory::norm(const NormOptions& options) {
+  return std::make_shared<Norm>(context_, options);
+}
+
+std::shared_ptr<PositionLayer> StandardFactory::learned_positions(const EmbeddingOptions& options) {
+  return std::make_shared<Positions>(context_, options);
+}
+
+std::shared_ptr<AttentionLayer> StandardFactory::attention(const AttentionOptions& options) {
+  std::shared_ptr<RotaryCache> rotary;
+  if (options.rotary) {
+    std::shared_ptr<RotaryCache>& shared = rotary_[options.rotary->inverse_frequencies];
+    if (!shared) {
+      shared = std::make_shared<RotaryCache>(options.rotary->inverse_frequencies, context_->compute,
+                                             context_->device);
+    }
+    rotary = shared;
+  }
+  return std::make_shared<Attention>(*this, context_, options, std::move(rotary));
+}
+
+std::shared_ptr<UnaryLayer> StandardFactory::dropout(double p, const std::string& site) {
+  return std::make_shared<Dropout>(context_, p, site);
+}
+
+}  // namespace colossal::nn

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/parallel/tensor/cross_entropy.h"
+
+#include <ATen/record_function.h>
+
+#include "colossal/comm/collectives.h"
+#include "colossal/nn/functional/cross_entropy.h"
+#include "colossal/parallel/tensor/handle.h"
+#include "colossal/tensor/cast_cache.h"
+#include "colossal/tensor/matmul.h"
+
+namespace colossal::parallel {
+namespace {
+
+namespace ag = torch::autograd;
+using nn::functional::kIgnoredLabel;
+
+constexpr int64_t kLogitBytes = int64_t{64} << 20;  // partial logits held at a time
+
+struct Want {
+  bool hidden = false;
+  bool weight = false;
+  bool any() const { return hidden || weight; }
+};
+
+struct Result {
+  at::Tensor log_probs;  // [tokens], wide
+  at::Tensor dhidden;
+  at::Tensor dweight;
+};
+
+// Softmax over columns that the members of a group share; logits [t, columns] become the gradient scale * (p - onehot).
+at::Tensor softmax_over(const at::Tensor& logits, const at::Tensor& labels, double scale,
+                        const VocabularyParallel& head) {
+  const int64_t columns = logits.size(1);
+  if (head.valid < columns) logits.narrow(1, head.valid, columns - head.valid).fill_(-INFINITY);
+  const at::Tensor most = logits.amax(1, /*keepdim=*/true);
+  comm::all_reduce(most, head.vocabulary, comm::ReduceOp::max);
+  logits.sub_(most);
+  const at::Tensor local = labels - head.first, mine = local.ge(0).logical_and_(local.lt(head.valid));
+  const at::Tensor column = local.clamp(0, columns - 1).unsqueeze(1);
+  const at::Tensor own = logits.gather(1, column).squeeze(1).masked_fill_(mine.logical_not(), 0);
+  logits.exp_();
+  const at::Tensor sums = at::stack({logits.sum(1), own});
+  comm::all_reduce(sums, head.vocabulary);
+  const at::Tensor keep = labels.ne(kIgnoredLabel);
+  const at::Tensor log_probs = (sums[1] - sums[0].log()).masked_fill_(keep.logical_not(), 0);
+  logits.mul_((keep.to(logits.scalar_type()) * scale / sums[0]).unsqueeze(1));
+  logits.scatter_add_(1, column, mine.logical_and(keep).to(logits.scalar_type()).mul_(-scale).unsqueeze(1));
+  return log_probs;
+}
+
+Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels, double scale,
+           Want want, const VocabularyParallel& head) {
+  const at::ScalarType type = hidden.scalar_type(), wide = type == at::kDouble ? at::kDouble : at::kFloat;
+  Flight weights = head.ports.weight.start_enter(tensor::cached_cast(weight, type));
+  const at::Tensor all = head.ports.input.enter(hidden);
+  const at::Tensor w = weights.wait().contiguous(), y = labels.reshape({-1}).contiguous();
+  // Logits are cut along the tokens (3D): each chunk holds as many tokens of every member.
+  const Port& output = head.ports.output;
+  const bool by_tokens = output.kind() == Port::Kind::gather && output.dim() == 0;
+  const int64_t members = by_tokens ? output.group().size() : 1, tokens = y.size(0);
+  const at::Tensor x = all.reshape({members, tokens, all.size(-1)});
+  const int64_t most =
+      std::clamp<int64_t>(kLogitBytes / (members * w.size(0) * static_cast<int64_t>(c10::elementSize(wide))),
+                          1, std::max<int64_t>(tokens, 1));
+  const auto options = hidden.options().dtype(wide);
+  Result result{at::empty({tokens}, options), {}, {}};
+  const at::Tensor dx = want.hidden ? at::empty_like(x) : at::Tensor();
+  const at::Tensor dw = want.weight ? at::zeros(w.sizes(), options) : at::Tensor();
+  for (int64_t begin = 0; begin < tokens; begin += most) {
+    const int64_t count = std::min(most, tokens - begin);
+    const at::Tensor rows = x.narrow(1, begin, count).reshape({members * count, x.size(2)});
+    const at::Tensor partial = at::empty({members * count, w.size(0)}, options);
+    tensor::matmul_forward_wide(partial, rows, w);
+    const at::Tensor logits = output.leave(partial);
+    result.log_probs.narrow(0, begin, count)
+        .copy_(softmax_over(logits, y.narrow(0, begin, count), scale, head));
+    if (!want.any()) continue;
+    const at::Tensor dlogits = output.enter(logits.to(type)).contiguous();
+    if (want.hidden)
+      dx.narrow(1, begin, count)
+          .copy_(tensor::matmul_input_grad(dlogits, w).view({members, count, x.size(2)}));
+    if (want.weight) tensor::matmul_weight_grad_(dw, dlogits, rows, tensor::Accumulate::yes);
+  }
+  Flight dweights = want.weight ? head.ports.weight.start_leave(dw) : Flight(at::Tensor());
+  if (want.hidden) result.dhidden = head.ports.input.leave(dx.view(all.sizes())).view(hidden.sizes());
+  if (want.weight) result.dweight = dweights.wait().to(weight.scalar_type());
+  return result;
+}
+
+double total(const at::Tensor& log_probs, const comm::Group& tokens) {
+  const at::Tensor sum = log_probs.sum(at::kDouble);
+  comm::all_reduce(sum, tokens);
+  return sum.item<double>();
+}
+
+// The gradients are formed in forward, while logits are there anyway, and scaled in backward where that is needed.
+struct Loss : ag::Function<Loss> {
+  static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
+                            const at::Tensor& labels, double num_targets, Want want,
+                            const VocabularyParallel& head) {
+    RECORD_FUNCTION("colossal::vocabulary_parallel_loss", {});
+    const Result r = run(hidden, weight, labels, 1.0 / num_targets, want, head);
+    ctx->save_for_backward({r.dhidden, r.dweight});
+    return at::full({}, -total(r.log_probs, head.tokens) / num_targets, r.log_probs.options());
+  }
+  static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
+    const auto kept = ctx->get_saved_variables();
+    const double factor = grads[0].item<double>();
+    const auto scaled = [&](const at::Tensor& t) { return !t.defined() || factor == 1 ? t : t * factor; };
+    return {scaled(kept[0]), scaled(kept[1]), {}, {}, {}, {}};
+  }
+};
+
+}  // namespace
+
+at::Tensor vocabulary_parallel_loss(const at::Tensor& hidden, const at::Tensor& weight,
+                                    const at::Tensor& labels, double num_targets,
+                                    const VocabularyParallel& head) {
+  const bool grad = at::GradMode::is_enabled();
+  return Loss::apply(hidden, weight, labels, num_targets,
+                     Want{grad && hidden.requires_grad(), grad && weight.requires_grad()}, head);
+}
+
+at::Tensor vocabulary_parallel_log_probs(const at::Tensor& hidden, const at::Tensor& weight,
+                                         const at::Tensor& labels, const VocabularyParallel& head) {
+  at::NoGradGuard no_grad;
+  return run(hidden, weight, labels, 1.0, {}, head).log_probs.view(labels.sizes());
+}
+
+}  // namespace colossal::parallel

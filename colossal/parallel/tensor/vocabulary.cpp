@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/parallel/tensor/vocabulary.h"
+
+#include <ATen/ops/constant_pad_nd.h>
+
+#include "colossal/base/error.h"
+#include "colossal/comm/autograd.h"
+#include "colossal/nn/functional/cross_entropy.h"
+#include "colossal/nn/functional/embedding.h"
+
+namespace colossal::parallel {
+namespace {
+
+using nn::Part;
+
+// x with `dim` grown to `size` by `value`.
+at::Tensor padded(const at::Tensor& x, int64_t dim, int64_t size, int64_t value) {
+  if (x.size(dim) == size) return x;
+  std::vector<int64_t> pad(2 * (x.dim() - dim), 0);
+  pad.back() = size - x.size(dim);
+  return at::constant_pad_nd(x, pad, value);
+}
+
+// This rank's rows of [rows, ..] under `axes`, the missing ones filled with `value`.
+at::Tensor own_rows(const at::Tensor& x, const comm::Axes& axes, const comm::Mesh& mesh, int64_t value) {
+  const Part part = nn::part_of(x.size(0), axes, mesh.shape(), mesh.rank());
+  if (part.valid == x.size(0)) return x;
+  return padded(x.narrow(0, std::min(part.begin, x.size(0)), part.valid), 0, part.size, value);
+}
+
+int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
+
+}  // namespace
+
+nn::ParameterSpec vocabulary_table(const nn::LayerContext& context, int64_t rows, int64_t columns,
+                                   const comm::Axes& vocabulary, const comm::Axes& replicas,
+                                   double init_std) {
+  return {.layout = tensor::Layout::padded({rows, columns}, context.mesh.shape(),
+                                           {vocabulary, context.stream.hidden}),
+          .init = nn::Init::normal(init_std),
+          .decay = true,
+          .sum_axes = replicas};
+}
+
+TensorEmbedding::TensorEmbedding(nn::LayerContextPtr context, const nn::EmbeddingOptions& options,
+                                 const comm::Axes& vocabulary, const comm::Axes& replicas,
+                                 std::optional<int64_t> dim)
+    : context_(std::move(context)), num_embeddings_(options.num_embeddings), replicas_(replicas), dim_(dim) {
+  const nn::ParameterSpec spec = vocabulary_table(*context_, options.num_embeddings, options.size, vocabulary,
+                                                  replicas, options.init_std);
+  const tensor::Slice own = spec.layout.slice(context_->mesh.rank());
+  first_ = own.offset[0];
+  valid_ = own.size[0];
+  // Rows are cut in the order of the stream's batch axes, whatever the order of the table's.
+  const comm::Axes& batch = context_->stream.batch;
+  comm::Axes axes = vocabulary;
+  if (dim_ == 0) {
+    axes.clear();
+    for (const std::string& axis : batch) {
+      if (std::find(replicas.begin(), replicas.end(), axis) == replicas.end()) axes.push_back(axis);
+    }
+  }
+  group_ = context_->mesh.group(axes);
+  weight_ = add_parameter("weight", spec.layout.local_shape(), spec, context_->parameter_options());
+}
+
+at::Tensor TensorEmbedding::forward(const at::Tensor& ids_in) {
+  const comm::Mesh& mesh = context_->mesh;
+  context_->state->num_rows = ids_in.size(0);
+  context_->state->sequence_length = ids_in.size(1);
+  if (ids_in.numel() > 0) {
+    const int64_t least = ids_in.min().item<int64_t>(), most = ids_in.max().item<int64_t>();
+    if (least < 0 || most >= num_embeddings_) {
+      throw ShapeError(fmt::format("embedding: id {} is outside the table of {} rows (0 to {}).",
+                                   least < 0 ? least : most, num_embeddings_, num_embeddings_ - 1));
+    }
+  }
+  // All tokens of the ranks among which the sum is cut.
+  const int64_t rows = round_up(ids_in.size(0), mesh.shape().axes_size(context_->stream.batch));
+  at::Tensor ids = own_rows(padded(ids_in, 0, rows, 0), replicas_, mesh, 0);
+  if (dim_ == 1) ids = padded(ids, 1, round_up(ids.size(1), group_.size()), 0);
+  const at::Tensor local = ids - first_, mine = local.ge(0).logical_and_(local.lt(valid_));
+  const at::Tensor found =
+      nn::functional::embedding(local.masked_fill(mine.logical_not(), 0), weight_, context_->compute);
+  const at::Tensor x = found * mine.unsqueeze(-1).to(found.scalar_type());
+  return dim_ ? comm::scatter_sum_to(x, group_, *dim_) : comm::reduce_from(x, group_);
+}
+
+TensorHead::TensorHead(nn::LayerContextPtr context, const nn::HeadOptions& options,
+                       const nn::ParameterSpec& table, ProductPorts ports)
+    : context_(std::move(context)), vocab_size_(options.vocab_size) {
+  const comm::Mesh& mesh = context_->mesh;
+  if (options.tied_embedding) {
+    weight_ = tie_parameter("weight", options.tied_embedding->named_parameters()["weight"], table);
+  } else {
+    weight_ = add_parameter("weight", table.layout.local_shape(), table, context_->parameter_options());
+  }
+  const comm::Axes& columns = context_->inner.hidden;
+  const int64_t each = table.layout.padded_shape()[0] / mesh.shape().axes_size(columns);
+  const int64_t first = mesh.shape().group_index(mesh.rank(), columns) * each;
+  head_ = {.ports = std::move(ports),
+           .vocabulary = mesh.group(columns),
+           .tokens = mesh.group(context_->inner.batch),
+           .first = first,
+           .valid = std::clamp<int64_t>(vocab_size_ - first, 0, each)};
+}
+
+// The labels of the tokens whose logits this rank gets; none for padding.
+at::Tensor TensorHead::own_labels(const at::Tensor& labels) const {
+  const comm::Mesh& mesh = context_->mesh;
+  const int64_t rows = round_up(labels.size(0), mesh.shape().axes_size(context_->inner.batch));
+  const int64_t length = round_up(labels.size(1), mesh.shape().axes_size(context_->stream.sequence));
+  const int64_t none = nn::functional::kIgnoredLabel;
+  return padded(own_rows(padded(labels, 0, rows, none), context_->inner.batch, mesh, none), 1, length, none);
+}
+
+at::Tensor TensorHead::loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) {
+  return vocabulary_parallel_loss(x, weight_, own_labels(labels), num_targets, head_);
+}
+
+at::Tensor TensorHead::log_probs(const at::Tensor& x, const at::Tensor& labels) {
+  const at::Tensor own = vocabulary_parallel_log_probs(x, weight_, own_labels(labels), head_);
+  return comm::join_from(own, head_.tokens, 0).narrow(0, 0, labels.size(0)).narrow(1, 0, labels.size(1));
+}
+
+at::Tensor TensorHead::logits(const at::Tensor& x) {
+  const at::Tensor own =
+      ported_linear(x, nn::functional::Activation::none, weight_, at::Tensor(), head_.ports, Keep::shards);
+  const at::Tensor all = comm::join_from(comm::join_from(own, head_.vocabulary, 2), head_.tokens, 0);
+  const nn::StepState& state = *context_->state;
+  return all.narrow(0, 0, state.num_rows).narrow(1, 0, state.sequence_length).narrow(2, 0, vocab_size_);
+}
+
+}  // namespace colossal::parallel

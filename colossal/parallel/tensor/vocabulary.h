@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two layers that hold the vocabulary: where tokens enter the stream, and where they leave it. Both take ids and labels of the
+// whole data-parallel replica and cut out what is theirs; rows, sequence and vocabulary are padded where they do not divide.
+//
+//   at::Tensor x = embedding->forward(ids);                    // int64 [b, s] -> this rank's part of [b, s, h]
+//   at::Tensor loss = head->loss(x, labels, num_targets);      // 0-d, equal on all ranks
+//
+// Thread safety: one rank, one thread; collective over the mode's groups.
+#pragma once
+#include "colossal/nn/common/context.h"
+#include "colossal/nn/layer_factory.h"
+#include "colossal/parallel/tensor/cross_entropy.h"
+
+namespace colossal::parallel {
+
+// The table [vocabulary, hidden]: rows over `vocabulary`, columns like the stream's hidden dim; `replicas` hold copies.
+nn::ParameterSpec vocabulary_table(const nn::LayerContext& context, int64_t rows, int64_t columns,
+                                   const comm::Axes& vocabulary, const comm::Axes& replicas, double init_std);
+
+// Each rank looks up its rows for all tokens; the sum goes to the ranks that hold the tokens.
+class TensorEmbedding final : public nn::UnaryLayer {
+ public:
+  // vocabulary: axes of the table's rows. The sum is taken over them and cut along `dim` (0 rows, 1 sequence), or kept whole.
+  TensorEmbedding(nn::LayerContextPtr context, const nn::EmbeddingOptions& options,
+                  const comm::Axes& vocabulary, const comm::Axes& replicas, std::optional<int64_t> dim);
+  at::Tensor forward(const at::Tensor& ids) override;
+
+ private:
+  nn::LayerContextPtr context_;
+  int64_t num_embeddings_;
+  comm::Axes replicas_;
+  comm::Group group_;
+  std::optional<int64_t> dim_;
+  int64_t first_ = 0, valid_ = 0;  // this rank's rows of the table
+  at::Tensor weight_;
+};
+
+class TensorHead final : public nn::HeadLayer {
+ public:
+  TensorHead(nn::LayerContextPtr context, const nn::HeadOptions& options, const nn::ParameterSpec& table,
+             ProductPorts ports);
+  at::Tensor logits(const at::Tensor& x) override;
+  at::Tensor loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) override;
+  at::Tensor log_probs(const at::Tensor& x, const at::Tensor& labels) override;
+
+ private:
+  at::Tensor own_labels(const at::Tensor& labels) const;
+
+  nn::LayerContextPtr context_;
+  int64_t vocab_size_;
+  VocabularyParallel head_;
+  at::Tensor weight_;
+};
+
+}  // namespace colossal::parallel
