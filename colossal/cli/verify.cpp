@@ -8,7 +8,7 @@
 #include "colossal/base/error.h"
 #include "colossal/cli/command.h"
 #include "colossal/cli/options.h"
-#include "colossal/nn/dense_factory.h"
+#include "colossal/train/build.h"
 
 namespace colossal::cli {
 namespace {
@@ -21,38 +21,29 @@ struct VerifyCommand {
   int num_ranks = 1;
 };
 
-// The axes that `--set parallel...` asks for; without it all ranks are data-parallel.
-std::vector<comm::Axis> axes_of(const VerifyCommand& options) {
-  int64_t data = world_size(options.num_ranks);
-  const int64_t ranks = data;
+// The layout that `--set parallel...` asks for; without it all ranks are data-parallel.
+train::ParallelSection layout_of(const VerifyCommand& options) {
   for (const std::string& argument : options.set) {
-    const config::Override change = config::parse_override(argument);
-    if (change.path != "parallel.data") {
+    const std::string path = config::parse_override(argument).path;
+    if (path != "parallel.data" && !path.starts_with("parallel.tensor")) {
       throw ConfigError(fmt::format(
-          "--set {}: the layout of a verification has no such key. Allowed: parallel.data.", change.path));
+          "--set {}: the layout of a verification has no such key. Allowed: parallel.data, parallel.tensor.",
+          path));
     }
-    const auto* number = std::get_if<int64_t>(&change.value.data);
-    if (number == nullptr || *number != ranks) {
-      throw ConfigError(fmt::format(
-          "--set parallel.data: parallel.data = {} does not fill {} rank{}. Set parallel.data = {}{}.",
-          change.value.raw.empty() ? "\"\"" : change.value.raw, ranks, ranks == 1 ? "" : "s", ranks,
-          number != nullptr && *number > 0 ? fmt::format(", or start with -n {}", *number) : ""));
-    }
-    data = *number;
   }
-  return {{"data", static_cast<int>(data)}};
+  return train::parse_parallel(options.set, world_size(options.num_ranks));
 }
 
 int verify(const VerifyCommand& options, const Invocation& invocation) {
   const train::VerifyOptions what = {
       .model = options.model, .reference = options.reference, .dtype = options.dtype};
-  const train::LaunchOptions launch = {.world = {}, .axes = axes_of(options)};
+  const train::ParallelSection layout = layout_of(options);
+  const train::LaunchOptions launch = {.world = {}, .axes = train::mesh_axes(layout)};
   train::check_verify(what, world_size(options.num_ranks));  // before any rank starts
   return run_as_ranks(options.num_ranks, invocation, launch, [&](const train::Context& context) {
     const train::VerifyReport report =
         train::verify(what, context.mesh, [&](std::shared_ptr<nn::StepState> state) {
-          return std::make_unique<nn::DenseFactory>(context.mesh, std::move(state),
-                                                    nn::FactoryOptions{.compute = options.dtype});
+          return train::make_factory(layout, context.mesh, std::move(state), {.compute = options.dtype});
         });
     if (context.speaks()) fmt::print("{}", report.text());
     return report.passed() ? 0 : static_cast<int>(ExitCode::failure);
@@ -70,10 +61,12 @@ void add_verify(CLI::App& app, Invocation& invocation) {
       ->type_name("FILE")
       ->default_str("reference.safetensors in the folder; else one rank");
   add_dtype(command, options->dtype, {"float64", "float32"});
-  add_set(command, options->set, "parallel.data=N: the layout, by default all ranks data-parallel");
+  add_set(command, options->set,
+          "parallel.tensor.mode=2d, parallel.tensor.size=4: the layout, by default all ranks data-parallel");
   add_num_ranks(command, options->num_ranks);
   command->footer(
-      "Example: colossal verify gpt2-tiny -n 2 --set parallel.data=2\nExit code 1 where a difference is "
+      "Example: colossal verify gpt2-tiny -n 4 --set parallel.tensor.mode=2d --set "
+      "parallel.tensor.size=4\nExit code 1 where a difference is "
       "beyond the "
       "tolerance.");
   command->callback([=, &invocation] {

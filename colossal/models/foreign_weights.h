@@ -15,8 +15,7 @@ namespace colossal::models {
 // One tensor of the file: a parameter, or one part of it along its first logical dim.
 struct ForeignTensor {
   std::string name = {};
-  std::vector<int64_t> shape =
-      {};  // in the file; fewer rows than the parameter where that is padded (vocabulary)
+  std::vector<int64_t> shape = {};  // in the file
   std::string parameter = {};
   int64_t part = -1;  // index along dim 0 of the logical shape, -1: all of it
   // Logical dims of the part, rotated left by this many, are the order in the file (then flattened to `shape`). 0: the same order.

@@ -189,6 +189,9 @@ RunConfig load_run_config(const std::filesystem::path& path, const std::vector<s
 RunConfig parse_run_config(const std::string& text, const std::string& name,
                            const std::vector<std::string>& overrides, int64_t world_size);
 
+// Only [parallel], from --set arguments of its keys: for commands that take no run file. Filled and checked likewise.
+ParallelSection parse_parallel(const std::vector<std::string>& overrides, int64_t world_size);
+
 // The key that somebody probably means by `word`: "lr" -> "optimizer.learning_rate".
 std::optional<std::string> nearest_run_key(std::string_view word);
 

@@ -111,16 +111,31 @@ TEST_CASE("what is missing is said once, with the way to make it") {
   CHECK(count(foreign.output, reference) == 1);
 }
 
+TEST_CASE("a tensor-parallel layout") {
+  const Finished run = run_colossal({"verify", kModels + "llama3", "-n", "4", "--set",
+                                     "parallel.tensor.mode=2d", "--set", "parallel.tensor.size=4"});
+  INFO(run.output);
+  CHECK(run.exit_code == 0);
+  CHECK(count(run.output, "FAILED") == 0);
+}
+
 TEST_CASE("layouts that cannot be") {
   const Finished three = run_colossal({"verify", kModels + "gpt2", "-n", "2", "--set", "parallel.data=3"});
   CHECK(three.exit_code == 2);
   CHECK(three.output ==
-        "--set parallel.data: parallel.data = 3 does not fill 2 ranks. Set parallel.data = 2, or start with "
-        "-n 3.\n");
+        "--set parallel.data: parallel.data = 3 does not fill 2 ranks. Set parallel.data = 2, or start 3 "
+        "ranks.\n");
+  const Finished square = run_colossal({"verify", kModels + "gpt2", "-n", "2", "--set",
+                                        "parallel.tensor.mode=2d", "--set", "parallel.tensor.size=2"});
+  CHECK(square.exit_code == 2);
+  CHECK(square.output ==
+        "--set parallel.tensor.size: parallel.tensor.size = 2 is not a square. Nearest sizes that are: 1 and "
+        "4.\n");
   const Finished foreign = run_colossal({"verify", kModels + "gpt2", "--set", "train.steps=3"});
   CHECK(foreign.exit_code == 2);
   CHECK(foreign.output ==
-        "--set train.steps: the layout of a verification has no such key. Allowed: parallel.data.\n");
+        "--set train.steps: the layout of a verification has no such key. Allowed: parallel.data, "
+        "parallel.tensor.\n");
 }
 
 }  // namespace

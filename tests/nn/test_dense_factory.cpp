@@ -49,20 +49,25 @@ TEST_CASE("fused weights keep heads and projections as dims of their own") {
   CHECK(shapes(*make_attention(make, 6, 0)) ==
         std::map<std::string, std::vector<int64_t>>{{"qkv.weight", {3, 6, 4, 24}},
                                                     {"qkv.bias", {3, 6, 4}},
-                                                    {"out.weight", {24, 6, 4}},
+                                                    {"out.weight", {24, 24}},
                                                     {"out.bias", {24}}});
   CHECK(shapes(*make_attention(make, 2, 0)) ==
         std::map<std::string, std::vector<int64_t>>{{"query.weight", {6, 4, 24}},
                                                     {"query.bias", {6, 4}},
                                                     {"key_value.weight", {2, 2, 4, 24}},
                                                     {"key_value.bias", {2, 2, 4}},
-                                                    {"out.weight", {24, 6, 4}},
+                                                    {"out.weight", {24, 24}},
                                                     {"out.bias", {24}}});
-  CHECK(shapes(*make.linear({.in = 8, .out = 12, .bias = false, .fused = 2})) ==
+  CHECK(shapes(*make.linear({.in = 8, .out = {2, 6}, .split = 1, .bias = false})) ==
         std::map<std::string, std::vector<int64_t>>{{"weight", {2, 6, 8}}});
   CHECK_THROWS_WITH_AS(
-      make.linear({.in = 8, .out = 9, .fused = 2}),
-      "linear: in = 8, out = 9, fused = 2. Allowed: sizes of at least 1, fused a divisor of out.",
+      make.linear({.in = 8, .out = {2, 6}, .split = 2}),
+      "linear: in = 8, out = [2, 6], split = 2. Allowed: sizes of at least 1, split a dim of out.",
+      ShapeError);
+  CHECK_THROWS_WITH_AS(
+      make.linear({.in = 8, .out = {2, 6}, .split = 1, .role = Role::contract}),
+      "linear: in = 8, out = [2, 6], split = 1, Role::contract. Allowed: sizes of at least 1, split a dim "
+      "of out, one dim of out where the role is to contract.",
       ShapeError);
 }
 

@@ -92,7 +92,7 @@ TEST_CASE("spelling and syntax") {
       {"[zoo]\nunicorns = 5",
        "run.toml:2: unknown key \"zoo.unicorns\". Sections: run, model, model.rope_scaling, data, train, "
        "optimizer, "
-       "schedule, parallel, checkpoint, comm."},
+       "schedule, parallel, parallel.tensor, checkpoint, comm."},
       {"train = 5",
        "run.toml:1: train = 5 is a whole number, not a table. Keys of [train]: " + kTrainKeys + "."},
       {"[train]\nsteps = = 5",
@@ -202,6 +202,46 @@ TEST_CASE("model: heads, sizes, positions, presets") {
        "run.toml:5: data.sequence_length = 2048 is longer than model.max_positions = 1024. Set "
        "data.sequence_length to at "
        "most 1024, or model.max_positions to at least 2048."},
+  });
+}
+
+TEST_CASE("tensor parallelism") {
+  check({
+      {"[parallel]\ntensor = { mode = \"2d\", size = 3 }",
+       "run.toml:2: parallel.tensor.size = 3 is not a square. Nearest sizes that are: 1 and 4.", 3},
+      {"[parallel]\ntensor = { mode = \"2.5d\", size = 10, depth = 2 }",
+       "run.toml:2: parallel.tensor.size = 10 is not depth x q x q with depth = 2. Nearest sizes that are: 8 "
+       "and 18.",
+       10},
+      {"[parallel]\ntensor = { mode = \"3d\", size = 4 }",
+       "run.toml:2: parallel.tensor.size = 4 is not a cube. Nearest sizes that are: 1 and 8.", 4},
+      {"[parallel]\ntensor = { mode = \"1d\", size = 2, depth = 2 }",
+       "run.toml:2: parallel.tensor.depth = 2 belongs to mode \"2.5d\".", 2},
+      {"[parallel.tensor]\nsize = 2",
+       "run.toml:2: parallel.tensor.size = 2 needs a mode: 1d, 1d-sequence, 2d, 2.5d or 3d.", 2},
+      {"[parallel]\ntensor = { mode = \"2.5\", size = 2 }",
+       "run.toml:2: parallel.tensor.mode = \"2.5\" is unknown. Did you mean \"2.5d\"? Allowed: none, 1d, "
+       "1d-sequence, 2d, 2.5d, 3d.",
+       2},
+      {"[parallel]\ntensor = { mode = \"1d\", size = 4 }",
+       "run.toml:2: parallel.tensor.size = 4 does not divide 6 ranks. Start 4 or 8 ranks.", 6},
+      {"[parallel]\ndata = 2\ntensor = { mode = \"1d\", size = 4 }",
+       "run.toml:2: parallel.data = 2 × parallel.tensor.size = 4 = 8 does not fill 4 ranks. Leave "
+       "parallel.data out, or start 8 "
+       "ranks.",
+       4},
+      {"[model]\nnum_heads = 6\n[parallel]\ntensor = { mode = \"1d\", size = 4 }",
+       "run.toml:2: model.num_heads = 6 cannot be cut into 4 by parallel.tensor.mode = \"1d\" of 4 ranks. "
+       "Nearest: 4 or 8.",
+       4},
+      {"[model]\nhidden_size = 390\n[parallel]\ntensor = { mode = \"3d\", size = 8 }",
+       "run.toml:2: model.hidden_size = 390 cannot be cut into 4 by parallel.tensor.mode = \"3d\" of 8 "
+       "ranks. Nearest: 388 or 392.",
+       8},
+      {"[train]\nmicrobatch_size = 2\n[parallel]\ntensor = { mode = \"3d\", size = 8 }",
+       "run.toml:2: train.microbatch_size = 2 cannot be cut into 4 by parallel.tensor.mode = \"3d\" of 8 "
+       "ranks. Nearest: 4.",
+       8},
   });
 }
 

@@ -23,15 +23,17 @@ constexpr Layout kLayouts[] = {{"1d", 2}, {"1d", 4},      {"1d-sequence", 2}, {"
 
 // Sizes that every mode can cut; 13 tokens and a vocabulary of 257 divide by none.
 std::vector<std::string> with(const Layout& layout, const std::string& family) {
-  return {"model.family=" + family,
-          "model.num_heads=4",
-          "model.num_kv_heads=" + std::string(family == "gpt2" ? "4" : "2"),
-          "model.ffn_size=24",
-          "data.sequence_length=13",
-          "train.microbatch_size=4",
-          fmt::format("parallel.tensor.mode={}", layout.mode),
-          fmt::format("parallel.tensor.size={}", layout.size),
-          fmt::format("parallel.tensor.depth={}", layout.depth)};
+  std::vector<std::string> changes = {"model.family=" + family,
+                                      "model.num_heads=4",
+                                      "data.sequence_length=13",
+                                      "train.microbatch_size=4",
+                                      "data.validation_fraction=0.2",
+                                      "train.evaluate_every=5",
+                                      fmt::format("parallel.tensor.mode={}", layout.mode),
+                                      fmt::format("parallel.tensor.size={}", layout.size),
+                                      fmt::format("parallel.tensor.depth={}", layout.depth)};
+  if (family != "gpt2") changes.emplace_back("model.num_kv_heads=2");
+  return changes;
 }
 
 }  // namespace

@@ -41,7 +41,9 @@ std::string problem(const TensorParallel& how) {
   if (how.depth != 1 && how.mode != TensorMode::two_and_half_d)
     return fmt::format("depth = {} belongs to mode \"2.5d\"", how.depth);
   switch (how.mode) {
-    case TensorMode::none: return how.size == 1 ? "" : fmt::format("size = {} needs a mode", how.size);
+    case TensorMode::none:
+      return how.size == 1 ? ""
+                           : fmt::format("size = {} needs a mode: 1d, 1d-sequence, 2d, 2.5d or 3d", how.size);
     case TensorMode::one_d:
     case TensorMode::one_d_sequence: return {};
     case TensorMode::two_d: return nearest(how.size, 1, 2, "a square");

@@ -30,7 +30,7 @@ struct TensorParallel {
   int64_t depth = 1;  // 2.5D only: size = depth * q * q
 };
 
-// What is wrong with the sizes, with the nearest that would do; empty: nothing.
+// What is wrong with the sizes, with the nearest that would do: "size = 3 is not a square. ..". Empty: nothing.
 std::string problem(const TensorParallel& how);
 
 // Outermost first, to be put behind "data". `how` has no problem.

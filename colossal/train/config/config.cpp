@@ -66,6 +66,22 @@ RunConfig parse_run_config(const std::string& text, const std::string& name,
   return c;
 }
 
+ParallelSection parse_parallel(const std::vector<std::string>& overrides, int64_t world_size) {
+  struct Layout {
+    ParallelSection parallel;
+  } layout;
+  static const config::Schema schema = config::make_schema<Layout>([](config::Section<Layout>& c) {
+    c.table("parallel", &Layout::parallel, "How the ranks share the work.", describe_parallel);
+  });
+  config::Review review(schema, "");
+  take_overrides(overrides, review);
+  review.write(&layout);
+  review.check_conditions(&layout);
+  resolve_parallel(layout.parallel, review, world_size);
+  review.finish();
+  return layout.parallel;
+}
+
 RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides,
                           int64_t world_size) {
   std::error_code problem;

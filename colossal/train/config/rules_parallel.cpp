@@ -10,7 +10,7 @@ void resolve_parallel(ParallelSection& p, config::Review& review, int64_t world_
   const std::string wrong = parallel::problem(p.tensor.how());
   if (!wrong.empty()) {
     review.require(false, {"parallel.tensor.size", "parallel.tensor.depth", "parallel.tensor.mode"},
-                   fmt::format("parallel.tensor: {}.", wrong));
+                   fmt::format("parallel.tensor.{}.", wrong));
     p.tensor = {};
     p.data = world_size;
     return;
