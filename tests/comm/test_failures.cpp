@@ -72,6 +72,37 @@ TEST_CASE("the text of a disagreement") {
       gloo());
 }
 
+TEST_CASE("two roots, each of which only sends: the next call tells which collective they disagree about") {
+  const std::vector<std::pair<std::string, std::function<void(Group, int)>>> wrongs = {
+      {"broadcast", [](const Group& g, int other) { broadcast(at::ones({4}), g, 1 - other); }},
+      {"scatter", [](const Group& g, int other) { scatter(at::ones({8}), at::ones({4}), g, 1 - other); }},
+      {"gather", [](const Group& g, int other) { gather(at::ones({4}), g, other); }},
+  };
+  for (const auto& [op, wrong] : wrongs) {
+    run_ranks(
+        2,
+        [&, op = op, wrong = wrong](std::shared_ptr<World> world) {
+          const Group group = world->group();
+          const int other = 1 - world->rank();
+          barrier(group);
+          wrong(group, other);
+          const std::string text = colossal::testing::error_of<CommError>([&] { barrier(group); });
+          const std::string head =
+              fmt::format("barrier #3 of group \"world\" on rank {} failed: ", world->rank());
+          const auto told_by = [&](int here) {
+            const auto root = [&](int rank) { return op == "gather" ? 1 - rank : rank; };
+            return fmt::format(
+                "members disagree: here {0} number 2 of 16 bytes float32 with root {1}, on rank {2} {0} "
+                "number 2 of 16 "
+                "bytes float32 with root {3} (noticed by rank {4})",
+                op, root(here), 1 - here, root(1 - here), here);
+          };
+          CHECK_MESSAGE((text == head + told_by(0) || text == head + told_by(1)), text);
+        },
+        gloo());
+  }
+}
+
 TEST_CASE("send and recv that disagree: nothing is overrun, the receiver says why, the sender learns it") {
   const std::vector<std::pair<at::Tensor, at::Tensor>> wrongs = {
       {at::ones({5}), at::ones({4})},

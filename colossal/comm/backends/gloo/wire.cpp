@@ -53,6 +53,8 @@ int64_t payload_tag(int64_t bytes, Wire::Channel channel) {
   return 2 * bytes + static_cast<int64_t>(channel);
 }
 constexpr int64_t kHeaderRoom = sizeof(Header) + Wire::kInline;
+// Collectives that a late disagreement can still be told about.
+constexpr size_t kRemembered = 64;
 // Receivers of headers that wait at each peer: one for what is on its way, one for what comes next.
 constexpr size_t kNumReady = 2;
 
@@ -79,6 +81,10 @@ struct Wire::Impl {
     Room last = std::move(rooms.back());
     rooms.pop_back();
     return last;
+  }
+  std::array<Header, kRemembered> past = {};  // what this member took each collective for, by sequence
+  void remember(const std::vector<Stream>& streams) {
+    for (const Stream& s : streams) past[s.header.sequence % kRemembered] = s.header;
   }
   std::mutex mutex;  // guards what abort() touches
   bool aborted = false;
@@ -159,11 +165,17 @@ void Wire::check(const Stream& mine, const char* theirs) const {
   Header header;
   std::memcpy(&header, theirs, sizeof(Header));
   if (header == mine.header) return;
-  throw CommError(fmt::format("members disagree: here {}, on rank {} {}", describe(mine.header),
+  // A message of an earlier collective, in which this member took none: that is the one they disagree about.
+  const Header& past = impl_->past[header.sequence % kRemembered];
+  const bool late =
+      header.sequence > 0 && header.sequence < mine.header.sequence && past.sequence == header.sequence;
+  throw CommError(fmt::format("members disagree: here {}, on rank {} {}", describe(late ? past : mine.header),
                               impl_->ranks[mine.peer], describe(header)));
 }
 
 void Wire::exchange(const std::vector<Stream>& out, const std::vector<Stream>& in) {
+  impl_->remember(out);
+  impl_->remember(in);
   std::vector<std::unique_ptr<char[]>> leaving;  // before the tickets, as in Arrival
   Tickets tickets;
   for (const Stream& s : in) {

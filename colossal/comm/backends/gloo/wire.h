@@ -6,6 +6,9 @@
 // tells the receiver what it was. When the two ends differ in op, sequence, dtype or size, the receiver throws, and the
 // sender learns it when the connections close (a payload of another size stays where it is). Headers have room for
 // a short payload, and buffers for them wait ready-made at the other end: a short message is one way and no rendezvous.
+// One that only sends waits for no answer: where a short broadcast, scatter or gather has two roots, both may return. The next
+// exchange in which a member receives from the other one fails, and its error is about the earlier collective; one in which it
+// again only sends finds no receiver and waits, until the timeout at the latest.
 //
 //   wire.exchange({{peer, header, in, bytes}}, {{peer, header, out, bytes}});
 //
@@ -63,7 +66,8 @@ class Wire {
     void* data;
     int64_t bytes;  // at most header.bytes; the rest travels by raw messages
   };
-  // Sends and receives all streams; returns when every one is complete. CommError when a header disagrees.
+  // Sends and receives all streams; returns when every one is complete. CommError when a header disagrees, be it that of an
+  // earlier collective in which nothing was received from that member.
   void exchange(const std::vector<Stream>& out, const std::vector<Stream>& in);
 
   // Raw messages of 1 to kMaxMessage bytes, in the same order at both ends among those of one size and channel. They may be under
