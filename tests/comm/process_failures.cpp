@@ -100,12 +100,21 @@ TEST_CASE("an exception on one rank is the only message, and its exit code that 
   CHECK(std::filesystem::is_empty(scratch.path()));  // it has said why: no flight recorders
 }
 
-TEST_CASE("what all ranks find is said once") {
-  const Finished r = run("config:0:0");
+TEST_CASE("what all ranks find is said once, by rank 0, be it the last to find it") {
+  for (const char* event : {"config:0:0", "config:0:300"}) {
+    const Finished r = run(event);
+    CHECK(r.exit_code == 2);
+    CHECK(r.output == "run.toml:1: a mistake that all ranks find.\n");
+  }
+}
+
+TEST_CASE("a mistake that one rank alone finds is said by it") {
+  const Finished r = run("refuse:1:40");
   INFO(r.output);
   CHECK(r.exit_code == 2);
-  CHECK(count(r.output, "run.toml:1: a mistake that all ranks find.") == 1);
-  CHECK(count(r.output, "\n") == 1);
+  CHECK(count(r.output, "[rank 1] run.toml:1: a mistake that rank 1 finds.\n") == 1);
+  CHECK(count(r.output, "a mistake") == 1);
+  CHECK(count(r.output, "colossal: rank 1 ended with exit code 2; ranks 0 and 2 stopped after it.") == 1);
 }
 
 TEST_CASE("a stopped rank trips the watchdog, which lists every rank") {

@@ -4,8 +4,8 @@
 //   ranks --launch 3 --steps 50 --event kill:1:17       # rank 1 kills itself at step 17
 //   torchrun --no-python --nproc-per-node 2 ranks --steps 5
 //
-// Events, as name:rank:step: kill, segfault, stop (SIGSTOP), exit (without goodbye), throw, config, kill-parent, skip (leaves one
-// collective out), slow (works for 1.5 timeouts first).
+// Events, as name:rank:step: kill, segfault, stop (SIGSTOP), exit (without goodbye), throw, refuse, kill-parent, skip (leaves one
+// collective out), slow (works for 1.5 timeouts first); config: all ranks find a mistake at once, this one `step` milliseconds later.
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -49,6 +49,8 @@ void misbehave(const std::string& event, const Request& request, World& world, i
   if (event == "stop") kill(getpid(), SIGSTOP);
   if (event == "exit") _exit(0);
   if (event == "throw") throw NumericsError(fmt::format("loss is NaN at step {}", step));
+  if (event == "refuse")
+    throw ConfigError(fmt::format("run.toml:1: a mistake that rank {} finds.", world.rank()));
   if (event == "kill-parent") kill(getppid(), SIGKILL);
   if (event == "slow") work_for(1.5 * request.timeout_seconds);
 }
@@ -107,8 +109,10 @@ int main(int argc, char** argv) {
     if (request.launch > 0 && environment.launcher == "single")
       return launch_local(request.launch, {argv, argv + argc});
     world = World::connect(environment, options_of(request));
-    if (split(request.event, ':')[0] == "config")
+    if (const std::vector<std::string> event = split(request.event, ':'); event[0] == "config") {
+      if (world->rank() == std::stoi(event[1])) work_for(1e-3 * std::stoi(event[2]));
       throw ConfigError("run.toml:1: a mistake that all ranks find.");
+    }
     run(*world, request);
     fmt::print("rank {} of {} by {}, local {} of {}, {} threads, job {}: done\n", world->rank(),
                world->size(), environment.launcher, environment.local_rank, environment.local_world_size,

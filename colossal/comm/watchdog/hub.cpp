@@ -5,6 +5,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <climits>
+
 #include "colossal/comm/launch/line_prefixer.h"
 #include "colossal/comm/watchdog/dump.h"
 
@@ -18,6 +21,8 @@ using Link = RankStatus::Link;
 constexpr milliseconds kSettle{150};
 // A rank that lost a peer may notice before we do; after this long we believe that it is the first to fail.
 constexpr milliseconds kEcho{1'500};
+// A wrong request is found by all ranks alike, and rank 0 says it: time for it and the others to get there.
+constexpr milliseconds kAlike{150};
 constexpr milliseconds kSignOfLife{1'000};
 // Our own thread slept longer than this: we were stopped (Ctrl-Z), not the others.
 constexpr milliseconds kOwnGap{1'000};
@@ -133,20 +138,36 @@ void Hub::heartbeat(Member& member, const Json& beat) {
 // A rank ends with an error. The first one speaks and is announced; those that only repeat it are told to
 // keep quiet.
 void Hub::failed(Member& member, const Json& message) {
-  const std::string text = message.value("fail", "");
-  const bool echo = message.value("code", 1) == static_cast<int>(ExitCode::peer_lost);
+  const auto code = static_cast<ExitCode>(message.value("code", 1));
+  const bool echo = code == ExitCode::peer_lost, alike = code == ExitCode::config;
+  const Failure failure{member.rank, message.value("fail", ""), echo,
+                        now_ + (alike && member.rank == 0 ? kAlike : kEcho)};
   if (decided_) {
-    if (on_duty()) member.channel.send({{"speak", !echo && text != first_failure_}});
-  } else if (echo) {
-    echoes_.push_back({member.rank, text, now_});
+    if (on_duty()) member.channel.send({{"speak", !echo && failure.text != first_failure_}});
+  } else if (echo || alike) {
+    waiting_.push_back(failure);
   } else if (on_duty()) {
-    first_failure_ = text;
-    member.channel.send({{"speak", true}});
-    const std::string reason =
-        fmt::format("rank {} failed {}: {}", member.rank, describe_position(ranks_[member.rank]),
-                    text.substr(0, text.find('\n')));
-    announce({ExitCode::peer_lost, reason, reason}, member.rank);
+    let_speak(failure);
   }
+}
+
+// Of those that wait: once one of them has waited long enough, or all ranks have found the request wrong. Null: not yet.
+const Hub::Failure* Hub::first_to_fail() const {
+  const auto alive = std::ranges::count(ranks_, Link::alive, &RankStatus::link);
+  const bool all = std::ranges::count(waiting_, false, &Failure::echo) == alive;
+  const bool late = std::ranges::any_of(waiting_, [&](const Failure& f) { return f.until < now_; });
+  if (waiting_.empty() || !(all || late)) return nullptr;
+  return &*std::ranges::min_element(waiting_, {}, [](const Failure& f) { return f.echo ? INT_MAX : f.rank; });
+}
+
+void Hub::let_speak(const Failure& first) {
+  first_failure_ = first.text;
+  for (Member& m : members_)
+    if (m.rank == first.rank) m.channel.send({{"speak", true}});
+  const std::string reason =
+      fmt::format("rank {} failed {}: {}", first.rank, describe_position(ranks_[first.rank]),
+                  first.text.substr(0, first.text.find('\n')));
+  announce({ExitCode::peer_lost, reason, reason}, first.rank);
 }
 
 void Hub::drop_closed() {
@@ -177,15 +198,8 @@ void Hub::decide() {
   if (std::optional<Verdict> verdict = judge(ranks_, now_, options_.judge)) {
     options_.print(verdict->report + where_to_look(verdict->report));
     announce(*verdict, -1);
-  } else if (!echoes_.empty() && now_ - echoes_.front().when > kEcho) {
-    const Failure first = echoes_.front();
-    first_failure_ = first.text;
-    for (Member& m : members_)
-      if (m.rank == first.rank) m.channel.send({{"speak", true}});
-    const std::string reason =
-        fmt::format("rank {} failed {}: {}", first.rank, describe_position(ranks_[first.rank]),
-                    first.text.substr(0, first.text.find('\n')));
-    announce({ExitCode::peer_lost, reason, reason}, first.rank);
+  } else if (const Failure* first = first_to_fail()) {
+    let_speak(*first);
   }
 }
 
@@ -203,8 +217,12 @@ void Hub::announce(const Verdict& verdict, int except) {
                         {"dump", except < 0},
                         {"code", static_cast<int>(verdict.code)},
                         {"first", first_failure_.value_or("")}};
-  for (Member& m : members_)
-    if (m.rank >= 0 && m.rank != except) m.channel.send(message);
+  for (Member& m : members_) {
+    if (m.rank < 0 || m.rank == except) continue;
+    for (const Failure& f : waiting_)
+      if (f.rank == m.rank && !f.echo && f.text != first_failure_) m.channel.send({{"speak", true}});
+    m.channel.send(message);
+  }
 }
 
 }  // namespace colossal::comm

@@ -50,7 +50,8 @@ class Hub {
   struct Failure {
     int rank;
     std::string text;
-    Clock::time_point when;
+    bool echo;                // looks like the effect of another one
+    Clock::time_point until;  // when it is taken for the first to fail
   };
 
   void loop();
@@ -58,6 +59,8 @@ class Hub {
   void handle(Member& member, const Json& message);
   void heartbeat(Member& member, const Json& beat);
   void failed(Member& member, const Json& message);
+  const Failure* first_to_fail() const;
+  void let_speak(const Failure& first);
   void drop_closed();
   void forgive(Clock::duration gap);
   bool on_duty() const;
@@ -70,7 +73,7 @@ class Hub {
   int port_;
   std::vector<Member> members_;
   std::vector<RankStatus> ranks_;
-  std::vector<Failure> echoes_;            // failures that look like the effect of another one
+  std::vector<Failure> waiting_;           // failures that another rank may have better words for
   std::optional<Clock::time_point> lost_;  // when the first connection broke
   std::optional<std::string> first_failure_;
   bool decided_ = false;

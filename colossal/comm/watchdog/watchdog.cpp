@@ -79,15 +79,17 @@ void Watchdog::wake() {
 
 bool Watchdog::report(const std::string& message, ExitCode code) {
   std::unique_lock lock(mutex_);
-  if (code == ExitCode::peer_lost && verdict_) return false;
+  // By a verdict everything is said, unless this rank has words of its own.
+  const auto is_said = [&] {
+    return verdict_ && (code == ExitCode::peer_lost || message == verdict_->report);
+  };
+  if (is_said()) return false;
   speak_.reset();
   outgoing_ = Json{{"fail", message}, {"code", static_cast<int>(code)}};
   lock.unlock();
   wake();
   lock.lock();
-  changed_.wait_for(lock, kReport, [&] {
-    return speak_.has_value() || (code == ExitCode::peer_lost && verdict_.has_value());
-  });
+  changed_.wait_for(lock, kReport, [&] { return speak_.has_value() || is_said(); });
   if (speak_) return *speak_;
   return !verdict_;
 }
