@@ -48,11 +48,20 @@ models::ModelConfig model_config_from(const Json& json) {
 }
 
 at::Device device_of(const RunConfig& config) {
+  const auto refuse = [&](const std::string& key, std::string_view text) {
+    const auto origin = config.origins.find(key);
+    const std::string place = origin == config.origins.end() ? "" : origin->second.text();
+    throw ConfigError(fmt::format("{}{}{}", place, place.empty() ? "" : ": ", text));
+  };
   if (config.run.device == "cuda" && !at::hasCUDA()) {
-    throw ConfigError(
-        "run.device = \"cuda\", but this build or this machine has no GPU (`colossal doctor` lists the "
-        "backends). "
-        "Allowed here: auto, cpu.");
+    refuse("run.device",
+           "run.device = \"cuda\", but this build or this machine has no GPU (`colossal doctor` lists "
+           "the backends). Allowed here: auto, cpu.");
+  }
+  if (config.comm.backend == "nccl" && !at::hasCUDA()) {
+    refuse("comm.backend",
+           "comm.backend = \"nccl\" needs GPUs, but this build or this machine has none (`colossal doctor` "
+           "lists the backends). Allowed here: auto, local, gloo.");
   }
   const bool cuda = config.run.device == "cuda" || (config.run.device == "auto" && at::hasCUDA());
   return cuda ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);

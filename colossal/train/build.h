@@ -45,6 +45,7 @@ data::Loader build_loader(const RunConfig& config, const Context& context,
 Json model_json(const models::ModelConfig& config);
 models::ModelConfig model_config_from(const Json& json);
 
+// ConfigError, with the place, where the run asks for a GPU or for NCCL and this machine or this build has no GPU.
 at::Device device_of(const RunConfig& config);
 // "gpt2 6 x 384, 6 heads, vocabulary 257: 10.8M parameters"
 std::string model_summary(const models::ModelConfig& config);

@@ -79,13 +79,14 @@ TEST_CASE("data that holds nothing: the key, the file, and no trace") {
 TEST_CASE("a device that is not there, a folder that cannot be, a number that makes no sense") {
   if (!at::hasCUDA()) {
     const ScratchFolder scratch;
-    const Finished gpu = run_colossal({"train", write_run_file(scratch / "run"), "--set", "run.device=cuda"});
-    INFO(gpu.output);
-    CHECK(gpu.exit_code == 2);
-    CHECK(
-        count(gpu.output,
-              "run.device = \"cuda\", but this build or this machine has no GPU (`colossal doctor` lists the "
-              "backends). Allowed here: auto, cpu.") == 1);
+    const fs::path output = scratch / "run";
+    const std::string file = write_run_file(output, {"comm.backend = \"nccl\""});
+    const std::string message = fmt::format(
+        "{}:10: comm.backend = \"nccl\" needs GPUs, but this build or this machine has none (`colossal "
+        "doctor` lists the backends). Allowed here: auto, local, gloo.\n",
+        file);
+    check_refused(run_colossal({"train", file}), message, output);
+    check_refused(run_colossal({"train", file, "-n", "2"}), message, output);
   }
   const ScratchFolder scratch;
   const std::string file = write_run_file(scratch / "run");

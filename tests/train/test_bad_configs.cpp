@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bad configurations and, word for word, what a person is told about them.
+#include <ATen/Context.h>
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -8,6 +9,7 @@
 
 #include "colossal/base/error.h"
 #include "colossal/train/config.h"
+#include "colossal/train/trainer.h"
 #include "tests/support/scratch.h"
 
 using namespace colossal;
@@ -28,7 +30,7 @@ std::string told(const BadConfig& bad, const std::vector<std::string>& changes =
     toml += "\n[data]\ntrain = \"synthetic\"\n";
   }
   try {
-    parse_run_config(toml, "run.toml", changes, bad.world_size);
+    launch_options(parse_run_config(toml, "run.toml", changes, bad.world_size));
   } catch (const ConfigError& error) {
     CHECK(error.exit_code() == ExitCode::config);
     return error.what();
@@ -394,6 +396,20 @@ TEST_CASE("a model to start from") {
        "run.toml:5: data.sequence_length = 1024 is longer than model.max_positions = 512. Set "
        "data.sequence_length to at "
        "most 512."},
+  });
+}
+
+TEST_CASE("a machine without GPUs") {
+  if (at::hasCUDA()) return;
+  check({
+      {"[run]\ndevice = \"cuda\"",
+       "run.toml:2: run.device = \"cuda\", but this build or this machine has no GPU (`colossal doctor` "
+       "lists the "
+       "backends). Allowed here: auto, cpu."},
+      {"[comm]\nbackend = \"nccl\"",
+       "run.toml:2: comm.backend = \"nccl\" needs GPUs, but this build or this machine has none (`colossal "
+       "doctor` lists "
+       "the backends). Allowed here: auto, local, gloo."},
   });
 }
 
