@@ -10,29 +10,22 @@ bool is_synthetic(const DataOptions& options) {
   return options.train.size() == 1 && options.train[0] == "synthetic";
 }
 
-// Errors name the key besides the file.
-std::vector<std::filesystem::path> token_files(const char* key, const std::vector<std::string>& sources,
-                                               const Tokenizer& tokenizer, const TokenizeOptions& options) {
+// The sources of a key. Errors of the files name it besides; where there is too little in them, what was built goes again.
+TokenSplit open_sources(const char* key, const std::vector<std::string>& sources, double held_out,
+                        int64_t vocab, const Tokenizer& tokenizer, const DataOptions& options) try {
+  CachedTokens tokens = tokenize_cached(sources, tokenizer, options.tokenize);
   try {
-    return tokenize_cached(sources, tokenizer, options);
-  } catch (const IoError& error) {
-    throw IoError(fmt::format("{}: {}", key, error.what()), error.exit_code());
+    return split_tokens(std::make_shared<TokenStream>(tokens.prefixes), options.sequence_length, held_out,
+                        vocab);
+  } catch (const ConfigError&) {
+    tokens.discard();
+    throw;
   }
-}
-
-std::shared_ptr<const TokenStream> open_stream(const char* key, const std::vector<std::string>& sources,
-                                               const Tokenizer& tokenizer, const TokenizeOptions& options) {
-  return std::make_shared<TokenStream>(token_files(key, sources, tokenizer, options));
+} catch (const IoError& error) {
+  throw IoError(fmt::format("{}: {}", key, error.what()), error.exit_code());
 }
 
 }  // namespace
-
-void prepare_data(const DataOptions& options) {
-  if (is_synthetic(options)) return;
-  const auto tokenizer = Tokenizer::load(options.tokenizer);
-  token_files("data.train", options.train, *tokenizer, options.tokenize);
-  token_files("data.validation", options.validation, *tokenizer, options.tokenize);
-}
 
 Datasets open_data(const DataOptions& options) {
   Datasets data{.tokenizer = Tokenizer::load(options.tokenizer)};
@@ -51,16 +44,16 @@ Datasets open_data(const DataOptions& options) {
         "model.vocab_size = {} is smaller than the {} ids of data.tokenizer = \"{}\". Allowed: {} or more.",
         vocab, data.tokenizer->vocab_size(), options.tokenizer, data.tokenizer->vocab_size()));
   }
-  const auto stream = open_stream("data.train", options.train, *data.tokenizer, options.tokenize);
+  const auto open = [&](const char* key, const std::vector<std::string>& sources, double held_out) {
+    return open_sources(key, sources, held_out, vocab, *data.tokenizer, options);
+  };
   if (options.validation.empty()) {
-    auto [train, held_out] =
-        split_tokens(stream, options.sequence_length, options.validation_fraction, vocab);
-    data.train = std::move(train);
-    data.validation = std::move(held_out);
+    TokenSplit split = open("data.train", options.train, options.validation_fraction);
+    data.train = std::move(split.train);
+    data.validation = std::move(split.held_out);
   } else {
-    data.train = split_tokens(stream, options.sequence_length, 0, vocab).train;
-    const auto own = open_stream("data.validation", options.validation, *data.tokenizer, options.tokenize);
-    data.validation = split_tokens(own, options.sequence_length, 0, vocab).train;
+    data.train = open("data.train", options.train, 0).train;
+    data.validation = open("data.validation", options.validation, 0).train;
   }
   return data;
 }

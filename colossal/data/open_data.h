@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The [data] section of a run, opened: what `colossal train` and `initialize` need in one call.
 //
-//   if (rank == 0) prepare_data(options);           // builds the token files; then a barrier
-//   Datasets data = open_data(options);             // every rank: maps them
+//   Datasets data = open_data(options);             // rank 0 first: builds the token files; the others map them
 //   Loader loader(data.train, {...});
 //
 // Thread-safe: the datasets are immutable.
@@ -33,11 +32,8 @@ struct Datasets {
   std::shared_ptr<const Dataset> train = {}, validation = {};  // validation may be null
 };
 
-// Builds what is missing in the cache.
-void prepare_data(const DataOptions& options);
-
-// Opens (and builds, if it is called alone). ConfigError when the model's vocabulary is smaller than the
-// tokenizer's.
+// Opens, and builds what is missing in the cache. ConfigError when the model's vocabulary is smaller than the
+// tokenizer's, or a source too short for sequence_length or validation_fraction: what was built for it is removed.
 Datasets open_data(const DataOptions& options);
 
 }  // namespace colossal::data

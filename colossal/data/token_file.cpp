@@ -60,6 +60,12 @@ std::filesystem::path token_file_prefix(const std::filesystem::path& name) {
   return named ? std::filesystem::path(name).replace_extension() : name;
 }
 
+void remove_token_file(const std::filesystem::path& name) {
+  std::error_code stays;
+  for (const char* ending : {".idx", ".bin"})
+    std::filesystem::remove(with(token_file_prefix(name), ending), stays);
+}
+
 TokenFile::TokenFile(const std::filesystem::path& name)
     : prefix_(token_file_prefix(name)), index_(with(prefix_, ".idx")), tokens_(with(prefix_, ".bin")) {
   const auto index = index_.bytes();

@@ -27,6 +27,9 @@ int64_t token_bytes(TokenType type);
 // "corpus", "corpus.bin" and "corpus.idx" all name the pair "corpus".
 std::filesystem::path token_file_prefix(const std::filesystem::path& name);
 
+// Removes a pair, the index first: half of one is never taken for whole. Nothing where there is none.
+void remove_token_file(const std::filesystem::path& name);
+
 class TokenFile {
  public:
   // IoError that names file and fact for a pair that is incomplete, truncated, or of another format.

@@ -112,21 +112,27 @@ std::filesystem::path cached_prefix(const std::filesystem::path& text, const Tok
   return options.cache / fmt::format("{}-{:016x}{:016x}", stem, hash.high64, hash.low64);
 }
 
-std::vector<std::filesystem::path> tokenize_cached(std::span<const std::string> sources,
-                                                   const Tokenizer& tokenizer,
-                                                   const TokenizeOptions& options) {
-  std::vector<std::filesystem::path> prefixes;
+void CachedTokens::discard() {
+  for (const std::filesystem::path& prefix : built) remove_token_file(prefix);
+  folder.reset();
+}
+
+CachedTokens tokenize_cached(std::span<const std::string> sources, const Tokenizer& tokenizer,
+                             const TokenizeOptions& options) {
+  CachedTokens tokens;
   for (const std::filesystem::path& file : expand_sources(sources)) {
     if (is_token_file(file)) {
-      prefixes.push_back(token_file_prefix(file));
+      tokens.prefixes.push_back(token_file_prefix(file));
       continue;
     }
-    prefixes.push_back(cached_prefix(file, tokenizer, options));
-    if (std::filesystem::exists(prefixes.back().string() + ".idx")) continue;
-    const TokenizeProgress progress = tokenize_file(file, prefixes.back(), tokenizer, options);
+    tokens.prefixes.push_back(cached_prefix(file, tokenizer, options));
+    if (std::filesystem::exists(tokens.prefixes.back().string() + ".idx")) continue;
+    if (!tokens.folder) tokens.folder = std::make_unique<ProvisionalFolder>(options.cache);
+    const TokenizeProgress progress = tokenize_file(file, tokens.prefixes.back(), tokenizer, options);
+    tokens.built.push_back(tokens.prefixes.back());
     if (options.on_file) options.on_file(progress);
   }
-  return prefixes;
+  return tokens;
 }
 
 }  // namespace colossal::data

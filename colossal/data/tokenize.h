@@ -4,16 +4,18 @@
 //
 //   TokenizeOptions options{.cache = "runs/a/tokens"};
 //   if (rank == 0) tokenize_cached(files, *tokenizer, options);      // then a barrier; afterwards every rank
-//   auto token_files = tokenize_cached(files, *tokenizer, options);  // finds them at once
+//   auto prefixes = tokenize_cached(files, *tokenizer, options).prefixes;  // finds them at once
 //
 // Safe when several processes build the same thing: each writes aside and renames; the results are equal.
 #pragma once
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "colossal/base/file.h"
 #include "colossal/data/tokenizer.h"
 
 namespace colossal::data {
@@ -41,10 +43,15 @@ TokenizeProgress tokenize_file(const std::filesystem::path& text, const std::fil
 std::filesystem::path cached_prefix(const std::filesystem::path& text, const Tokenizer& tokenizer,
                                     const TokenizeOptions& options);
 
-// The token files (prefixes) of all sources, in order; those that do not exist are built. Token files stay as
-// they are.
-std::vector<std::filesystem::path> tokenize_cached(std::span<const std::string> sources,
-                                                   const Tokenizer& tokenizer,
-                                                   const TokenizeOptions& options);
+struct CachedTokens {
+  std::vector<std::filesystem::path> prefixes = {};  // of all sources, in order
+  std::vector<std::filesystem::path> built = {};     // those of them that were not there before
+  std::unique_ptr<ProvisionalFolder> folder = {};    // made for them
+  void discard();                                    // removes what was built
+};
+
+// The token files of all sources; those that do not exist are built. Token files stay as they are.
+CachedTokens tokenize_cached(std::span<const std::string> sources, const Tokenizer& tokenizer,
+                             const TokenizeOptions& options);
 
 }  // namespace colossal::data

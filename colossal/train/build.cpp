@@ -89,9 +89,16 @@ std::unique_ptr<nn::LayerFactory> make_factory(const ParallelSection& parallel, 
 
 data::Datasets open_datasets(const RunConfig& config, const Context& context) {
   const data::DataOptions options = data_options(config);
-  if (context.speaks()) data::prepare_data(options);
-  comm::barrier(context.mesh.all());
-  return data::open_data(options);
+  data::Datasets data;
+  std::vector<std::string> problems;
+  try {
+    if (context.speaks()) data = data::open_data(options);
+  } catch (const ConfigError& error) {
+    problems = error.problems();
+  }
+  problems = comm::all_gather_json(problems, context.mesh.all()).front().get<std::vector<std::string>>();
+  if (!problems.empty()) throw ConfigError(problems);
+  return context.speaks() ? data : data::open_data(options);
 }
 
 std::shared_ptr<models::LanguageModel> build_model(const RunConfig& config, const Context& context,

@@ -28,7 +28,7 @@ std::unique_ptr<nn::LayerFactory> make_factory(const ParallelSection& parallel, 
                                                std::shared_ptr<nn::StepState> state,
                                                const nn::FactoryOptions& options);
 
-// Tokenises on rank 0 what is not cached yet; the others wait and map the same files.
+// Tokenises on rank 0 what is not cached yet; the others wait and map the same files, or throw the same ConfigError.
 data::Datasets open_datasets(const RunConfig& config, const Context& context);
 
 // The model with its initial weights: drawn from run.seed, or loaded from model.load. `vocab_size` counts where the run file leaves it open.

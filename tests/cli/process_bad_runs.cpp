@@ -76,6 +76,36 @@ TEST_CASE("data that holds nothing: the key, the file, and no trace") {
   CHECK_FALSE(fs::exists(output));
 }
 
+TEST_CASE("what only the data shows: said once, by rank 0, on as many ranks as there are, and no trace") {
+  const ScratchFolder scratch;
+  const fs::path output = scratch / "run";
+  const std::string file = write_run_file(output), few = scratch / "few.txt";
+  std::ofstream(few) << "too short";
+  const std::string tokenizer = std::string(COLOSSAL_ORACLES) + "/tokenizers/gpt2-bytelevel";
+  const uintmax_t tokens = fs::file_size(scratch / "run.txt") + 1;
+  for (const char* num_ranks : {"1", "4"}) {
+    const auto refused = [&](const std::vector<std::string>& changes, const std::string& message) {
+      std::vector<std::string> arguments = {"train", file, "-n", num_ranks};
+      for (const std::string& change : changes) arguments.insert(arguments.end(), {"--set", change});
+      const Finished run = run_colossal(arguments);
+      CHECK(run.exit_code == 2);
+      CHECK(run.output == message);
+      CHECK_FALSE(fs::exists(output));
+    };
+    refused({"data.train=" + few},
+            "data.sequence_length = 16: the data holds 10 tokens, fewer than the 17 of one sequence and its "
+            "last label. Use more text or a sequence length of at most 9.\n");
+    refused({"data.validation_fraction=0.001"},
+            fmt::format("data.validation_fraction = 0.001: holds out 8 of {} tokens, fewer than the 17 of "
+                        "one sequence and its last label. Allowed for this text: at least 0.0022.\n",
+                        tokens));
+    refused({"data.tokenizer=" + tokenizer, "model.vocab_size=300"},
+            fmt::format("model.vocab_size = 300 is smaller than the 2000 ids of data.tokenizer = \"{}\". "
+                        "Allowed: 2000 or more.\n",
+                        tokenizer));
+  }
+}
+
 TEST_CASE("a device that is not there, a folder that cannot be, a number that makes no sense") {
   if (!at::hasCUDA()) {
     const ScratchFolder scratch;

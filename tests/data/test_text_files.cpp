@@ -258,16 +258,18 @@ TEST_CASE("tokenising is cached, keyed by what it was made from, and leaves noth
     built.push_back(progress.file.filename().string());
   };
   const std::vector<std::string> sources = {(folder / "a.jsonl").string(), (folder / "b.txt").string()};
-  const auto prefixes = tokenize_cached(sources, *tokenizer, options);
+  const auto prefixes = tokenize_cached(sources, *tokenizer, options).prefixes;
   CHECK(built == std::vector<std::string>{"a.jsonl", "b.txt"});
   CHECK(all_tokens(TokenStream(prefixes)) == std::vector<int64_t>{'o', 'n', 'e', 256, 't', 'w', 'o', '\n',
                                                                   256, 't', 'h', 'r', 0xc3, 0xa9, 'e', 256,
                                                                   'b', 256});
   CHECK(TokenStream(prefixes).num_documents() == 4);
-  CHECK(tokenize_cached(sources, *tokenizer, options) == prefixes);
+  const CachedTokens again = tokenize_cached(sources, *tokenizer, options);
+  CHECK(again.prefixes == prefixes);
+  CHECK(again.built.empty());
   CHECK(built.size() == 2);
   write(folder / "b.txt", "bb");
-  CHECK(tokenize_cached(sources, *tokenizer, options)[1] != prefixes[1]);
+  CHECK(tokenize_cached(sources, *tokenizer, options).prefixes[1] != prefixes[1]);
   CHECK(built == std::vector<std::string>{"a.jsonl", "b.txt", "b.txt"});
   const auto gpt2 = Tokenizer::load(std::string(COLOSSAL_ORACLES) + "/tokenizers/gpt2-bytelevel");
   CHECK(cached_prefix(folder / "a.jsonl", *gpt2, options) != prefixes[0]);
@@ -300,7 +302,6 @@ TEST_CASE("sequences are packed from the stream, every token a label once, valid
                       .validation_fraction = 0.25,
                       .sequence_length = 4,
                       .tokenize = {.cache = folder / "cache"}};
-  prepare_data(options);
   const Datasets data = open_data(options);
   CHECK(data.train->size() == 3);  // 22 tokens: 16 or 17 for training
   CHECK(data.validation->size() == 1);
@@ -368,6 +369,42 @@ TEST_CASE("wrong requests for data") {
         "foreign.bin, token 1: id 300 is not below model.vocab_size = 257. The file was made with another "
         "tokenizer, or the model "
         "needs a larger vocabulary.");
+}
+
+TEST_CASE("text that is too short leaves no trace, and takes nothing away that others have built") {
+  const ScratchFolder folder;
+  write(folder / "short.txt", "abc");
+  write(folder / "long.txt", std::string(999, 'x'));
+  const std::vector<std::string> too_short = {(folder / "short.txt").string()},
+                                 enough = {(folder / "long.txt").string()};
+  DataOptions options{
+      .train = too_short, .sequence_length = 4, .tokenize = {.cache = folder / "run" / "tokens"}};
+  const auto refused = [&] {
+    CHECK_THROWS_AS(open_data(options), ConfigError);
+    return !std::filesystem::exists(folder / "run");
+  };
+  CHECK(refused());
+  options.train = enough;
+  options.validation_fraction = 0.001;
+  CHECK(refused());
+  const auto tokenizer = Tokenizer::load("bytes");
+  const auto is_cached = [&](const char* name) {
+    const std::string prefix = cached_prefix(folder / name, *tokenizer, options.tokenize);
+    const bool tokens = std::filesystem::exists(prefix + ".bin");
+    CHECK(std::filesystem::exists(prefix + ".idx") == tokens);
+    return tokens;
+  };
+  options.validation_fraction = 0;
+  options.validation = too_short;
+  CHECK_FALSE(refused());
+  CHECK(is_cached("long.txt"));  // it is of use to the next run
+  CHECK_FALSE(is_cached("short.txt"));
+  options.train = too_short;
+  options.sequence_length = 3;
+  open_data(options);
+  options.sequence_length = 4;
+  CHECK_FALSE(refused());
+  CHECK(is_cached("short.txt"));  // built by an earlier run
 }
 
 TEST_CASE("colossal tokenize --output") {
