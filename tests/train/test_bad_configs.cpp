@@ -222,21 +222,20 @@ TEST_CASE("tensor parallelism") {
       {"[parallel.tensor]\nsize = 2",
        "run.toml:2: parallel.tensor.size = 2 needs a mode: 1d, 1d-sequence, 2d, 2.5d or 3d.", 2},
       {"[parallel]\ntensor = { mode = \"2.5\", size = 2 }",
-       "run.toml:2: parallel.tensor.mode = \"2.5\" is unknown. Did you mean \"2.5d\"? Allowed: none, 1d, "
-       "1d-sequence, 2d, 2.5d, 3d.",
+       "run.toml:2: parallel.tensor.mode = \"2.5\" is unknown. Allowed: none, 1d, 1d-sequence, 2d, 2.5d, "
+       "3d. Did you mean \"2.5d\"?",
        2},
-      {"[parallel]\ntensor = { mode = \"1d\", size = 4 }",
-       "run.toml:2: parallel.tensor.size = 4 does not divide 6 ranks. Start 4 or 8 ranks.", 6},
-      {"[parallel]\ndata = 2\ntensor = { mode = \"1d\", size = 4 }",
-       "run.toml:2: parallel.data = 2 × parallel.tensor.size = 4 = 8 does not fill 4 ranks. Leave "
-       "parallel.data out, or start 8 "
-       "ranks.",
+      {"[parallel]\ntensor = { mode = \"1d\", size = 3 }",
+       "run.toml:2: parallel.tensor.size = 3 does not divide 4 ranks. Start 3 or 6 ranks.", 4},
+      {"[parallel]\ndata = 2\ntensor = { mode = \"1d\", size = 3 }",
+       "run.toml:2: parallel.data = 2 × parallel.tensor.size = 3 = 6 does not fill 4 ranks. Leave "
+       "parallel.data out, or start 6 ranks.",
        4},
       {"[model]\nnum_heads = 6\n[parallel]\ntensor = { mode = \"1d\", size = 4 }",
        "run.toml:2: model.num_heads = 6 cannot be cut into 4 by parallel.tensor.mode = \"1d\" of 4 ranks. "
        "Nearest: 4 or 8.",
        4},
-      {"[model]\nhidden_size = 390\n[parallel]\ntensor = { mode = \"3d\", size = 8 }",
+      {"[model]\nhidden_size = 390\nffn_size = 8\n[parallel]\ntensor = { mode = \"3d\", size = 8 }",
        "run.toml:2: model.hidden_size = 390 cannot be cut into 4 by parallel.tensor.mode = \"3d\" of 8 "
        "ranks. Nearest: 388 or 392.",
        8},

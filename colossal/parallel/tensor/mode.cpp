@@ -25,7 +25,7 @@ std::string nearest(int64_t ranks, int64_t factor, int64_t power, std::string_vi
   const int64_t q = std::max<int64_t>(1, side_of(std::max<int64_t>(1, ranks / factor), power));
   if (full(q) == ranks) return {};
   return fmt::format(
-      "{} is not {}. Nearest sizes that are: {}", ranks, shape,
+      "size = {} is not {}. Nearest sizes that are: {}", ranks, shape,
       full(q) < ranks ? fmt::format("{} and {}", full(q), full(q + 1)) : fmt::format("{}", full(q)));
 }
 

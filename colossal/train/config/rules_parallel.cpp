@@ -12,7 +12,7 @@ void resolve_parallel(ParallelSection& p, config::Review& review, int64_t world_
     review.require(false, {"parallel.tensor.size", "parallel.tensor.depth", "parallel.tensor.mode"},
                    fmt::format("parallel.tensor.{}.", wrong));
     p.tensor = {};
-    p.data = world_size;
+    p.data = 1;  // one problem is enough
     return;
   }
   const int64_t tensor = p.tensor.size, data = p.data.value_or(world_size / tensor);
