@@ -4,9 +4,9 @@
 
     bench/training.py [--workloads w1,w2,w3] [--dtypes fp32,bf16] [--layouts 1x2,2x1] [--rounds 3]
 
-A layout is ranks x threads of each. One JSON line per run goes to --out, a table of medians to standard output.
-The PyTorch side is any program that takes `WORKLOAD --dtype fp32|bf16 --mode eager|ddp --steps N --warmup N`, builds the
-model of bench/workloads/WORKLOAD.toml and prints `RESULT {"tok_s": .., "step_s": .., "rss_mib": [..], "first_step_s": ..}`.
+A layout is ranks x threads of each; 4x1/1d shares the model among the ranks by that tensor mode, against PyTorch's DTensor. One JSON line per run goes to --out, a table of medians to standard output.
+The PyTorch side is any program that takes `WORKLOAD --dtype fp32|bf16 --mode eager|ddp|tp --steps N --warmup N`, builds
+the model of bench/workloads/WORKLOAD.toml and prints `RESULT {"tok_s": .., "step_s": .., "rss_mib": [..], "first_step_s": ..}`.
 """
 import argparse
 import collections
@@ -42,12 +42,14 @@ def timed(command, env):
     return output, seconds, usage.ru_maxrss / 1024, max(0.0, others / seconds)
 
 
-def colossal(args, workload, dtype, ranks, threads):
+def colossal(args, workload, dtype, ranks, threads, mode):
     with tempfile.TemporaryDirectory() as folder:
         command = [args.colossal, "train", ROOT / f"bench/workloads/{workload}.toml", "-n", str(ranks)]
         for setting in (f"run.output={folder}", f"run.threads={threads}", f"train.precision={dtype}",
                         f"train.steps={args.warmup + args.steps}"):
             command += ["--set", setting]
+        if mode:
+            command += ["--set", f"parallel.tensor.mode={mode}", "--set", f"parallel.tensor.size={ranks}"]
         _, _, memory, others = timed(command, dict(os.environ))
         steps = [json.loads(line) for line in open(f"{folder}/metrics.jsonl")]
     seconds = [s["step_seconds"] for s in steps if "step_seconds" in s][args.warmup:]
@@ -56,9 +58,10 @@ def colossal(args, workload, dtype, ranks, threads):
             "most_s": max(seconds), "memory_mib": memory, "others": others}
 
 
-def pytorch(args, workload, dtype, ranks, threads):
+def pytorch(args, workload, dtype, ranks, threads, mode):
     launcher = [args.python] if ranks == 1 else [pathlib.Path(args.python).parent / "torchrun", "--nproc-per-node", str(ranks)]
-    command = launcher + [args.peer, workload, "--dtype", dtype, "--mode", "eager" if ranks == 1 else "ddp",
+    command = launcher + [args.peer, workload, "--dtype", dtype, "--mode",
+                          "tp" if mode else "eager" if ranks == 1 else "ddp",
                           "--steps", str(args.steps), "--warmup", str(args.warmup)]
     output, _, memory, others = timed(command, dict(os.environ, OMP_NUM_THREADS=str(threads)))
     line = next(line for line in output.splitlines() if "RESULT " in line)
@@ -100,19 +103,20 @@ def main():
     if args.table:
         runs = [json.loads(line) for line in open(args.table, encoding="utf8")]
         for ours, theirs in zip(runs[::2], runs[1::2]):
-            results[ours["workload"], ours["dtype"], f"{ours['ranks']}x{ours['threads']}"].append((ours, theirs))
+            results[ours["workload"], ours["dtype"], f"{ours['ranks']}x{ours['threads']}" + ("/" + ours["mode"] if ours.get("mode") else "")].append((ours, theirs))
         return table(results)
     with open(args.out, "a", encoding="utf8") as out:
         for number in range(args.rounds):
             for workload in args.workloads.split(","):
                 for dtype in args.dtypes.split(","):
                     for layout in args.layouts.split(","):
-                        ranks, threads = map(int, layout.split("x"))
-                        pair = [side(args, workload, dtype, ranks, threads) for side in (colossal, pytorch)]
+                        shape, _, mode = layout.partition("/")
+                        ranks, threads = map(int, shape.split("x"))
+                        pair = [side(args, workload, dtype, ranks, threads, mode) for side in (colossal, pytorch)]
                         results[workload, dtype, layout].append(pair)
                         for who, run in zip(("colossal", "pytorch"), pair):
                             out.write(json.dumps({"side": who, "workload": workload, "dtype": dtype, "ranks": ranks,
-                                                  "threads": threads, "round": number, **run}) + "\n")
+                                                  "threads": threads, "mode": mode, "round": number, **run}) + "\n")
                         out.flush()
                         print(f"{number} {workload} {dtype} {layout}: {pair[0]['tok_s']:.0f} against {pair[1]['tok_s']:.0f} tokens/s, "
                               f"{pair[0]['memory_mib']:.0f} against {pair[1]['memory_mib']:.0f} MiB", file=sys.stderr)

@@ -53,7 +53,7 @@ at::Tensor generate(LanguageModel& model, const at::Tensor& prompt, const Genera
   at::Tensor stopped = at::zeros({prompt.size(0)}, prompt.options().dtype(at::kBool));
   for (int64_t i = 0; i < options.max_new_tokens; ++i) {
     const at::Tensor x = model.hidden(input, {.caches = &caches});
-    const at::Tensor logits = model.head().logits(x.narrow(1, x.size(1) - 1, 1)).squeeze(1);
+    const at::Tensor logits = model.head().last_logits(x);
     at::Tensor next = next_token(logits, ids, options);
     if (options.stop_token) {
       next = at::where(stopped, at::full_like(next, *options.stop_token), next);

@@ -126,6 +126,8 @@ class HeadLayer : public Layer {
  public:
   // [b, s, hidden] -> [b, s, vocab], in the dtype of x, gathered on all ranks of a data-parallel replica, padding removed.
   virtual at::Tensor logits(const at::Tensor& x) = 0;
+  // The same for the last token of each row alone: [b, vocab]. For generation.
+  virtual at::Tensor last_logits(const at::Tensor& x) = 0;
   // sum over targets of -log p(label) / num_targets, 0-d, fp32 or wider. num_targets: over the global batch, so that the losses (and
   // gradients) of data-parallel ranks and microbatches add up.
   virtual at::Tensor loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) = 0;

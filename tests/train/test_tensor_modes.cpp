@@ -3,6 +3,14 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include "colossal/checkpoint/directory.h"
+#include "colossal/checkpoint/store.h"
+#include "colossal/comm/run_ranks.h"
+#include "colossal/models/family.h"
+#include "colossal/nn/parameter.h"
+#include "colossal/tensor/redistribute.h"
+#include "colossal/train/build.h"
+#include "colossal/train/run_state.h"
 #include "tests/support/scratch.h"
 #include "tests/train/small_run.h"
 
@@ -18,8 +26,11 @@ struct Layout {
   int depth = 1;
 };
 
+constexpr Layout kDense = {"none", 1};
 constexpr Layout kLayouts[] = {{"1d", 2}, {"1d", 4},      {"1d-sequence", 2}, {"1d-sequence", 4},
                                {"2d", 4}, {"2.5d", 8, 2}, {"3d", 8}};
+
+std::string name_of(const Layout& layout) { return fmt::format("{}-{}", layout.mode, layout.size); }
 
 // Sizes that every mode can cut; 13 tokens and a vocabulary of 257 divide by none.
 std::vector<std::string> with(const Layout& layout, const std::string& family) {
@@ -29,6 +40,8 @@ std::vector<std::string> with(const Layout& layout, const std::string& family) {
                                       "train.microbatch_size=4",
                                       "data.validation_fraction=0.2",
                                       "train.evaluate_every=5",
+                                      "train.sample_every=5",
+                                      "train.sample_tokens=3",
                                       fmt::format("parallel.tensor.mode={}", layout.mode),
                                       fmt::format("parallel.tensor.size={}", layout.size),
                                       fmt::format("parallel.tensor.depth={}", layout.depth)};
@@ -41,7 +54,7 @@ std::vector<std::string> with(const Layout& layout, const std::string& family) {
 TEST_CASE("every tensor mode trains the model that one rank trains") {
   for (const std::string family : {"gpt2", "llama"}) {
     const ScratchFolder scratch;
-    const Outcome one = trained(scratch / "one", 1, with({"none", 1}, family));
+    const Outcome one = trained(scratch / "one", 1, with(kDense, family));
     REQUIRE(one.steps.size() == 10);
     CHECK(one.steps.back().loss < one.steps.front().loss - 0.1);
     CHECK(one.steps[3].grad_norm > 0.5);  // clipping acts
@@ -49,17 +62,87 @@ TEST_CASE("every tensor mode trains the model that one rank trains") {
       CAPTURE(family);
       CAPTURE(layout.mode);
       CAPTURE(layout.size);
-      const auto folder = fmt::format("{}-{}", layout.mode, layout.size);
-      check_close(one, trained(scratch / folder, layout.size, with(layout, family)), 1e-10);
+      check_close(one, trained(scratch / name_of(layout), layout.size, with(layout, family)), 1e-10);
     }
   }
 }
 
 TEST_CASE("a tensor mode times two data-parallel replicas") {
   const ScratchFolder scratch;
-  const Outcome one = trained(scratch / "one", 1, with({"none", 1}, "llama"));
+  const Outcome one = trained(scratch / "one", 1, with(kDense, "llama"));
   for (const Layout& layout : {Layout{"1d", 2}, Layout{"1d-sequence", 2}, Layout{"2d", 4}}) {
     CAPTURE(layout.mode);
     check_close(one, trained(scratch / layout.mode, 2 * layout.size, with(layout, "llama")), 1e-10);
+  }
+}
+
+TEST_CASE("every optimizer steps alike in blocks") {
+  for (const std::string name : {"adam", "sgd", "adafactor", "lamb", "lars"}) {
+    CAPTURE(name);
+    const ScratchFolder scratch;
+    const auto changes = [&](const Layout& layout) {
+      std::vector<std::string> all = with(layout, "llama");
+      all.push_back("optimizer.name=" + name);
+      all.emplace_back("train.steps=4");
+      all.emplace_back("checkpoint.every=0");
+      return all;
+    };
+    const Outcome one = trained(scratch / "one", 1, changes(kDense));
+    for (const Layout& layout : {Layout{"1d-sequence", 2}, Layout{"2.5d", 8, 2}, Layout{"3d", 8}}) {
+      CAPTURE(layout.mode);
+      check_close(one, trained(scratch / layout.mode, layout.size, changes(layout)), 1e-10);
+    }
+  }
+}
+
+namespace {
+
+// The weights of a checkpoint, loaded under `layout` and gathered again, bit for bit.
+void check_loads(const std::filesystem::path& checkpoint, const RunConfig& config) {
+  const checkpoint::Checkpoint saved(checkpoint);
+  const comm::MeshShape mesh_shape(mesh_axes(config.parallel));
+  comm::run_ranks(mesh_shape.size(), [&](std::shared_ptr<comm::World> world) {
+    const comm::Mesh mesh(world, mesh_shape);
+    const auto make =
+        make_factory(config.parallel, mesh, std::make_shared<nn::StepState>(), {.compute = at::kDouble});
+    const auto model = models::build(model_config_from(saved.manifest().state.at("model")), *make);
+    const auto parameters = nn::parameters(*model, mesh);
+    load_weights(parameters, saved, mesh.rank());
+    for (const nn::Parameter& p : parameters) {
+      const at::Tensor local = p.tensor.detach().view(p.layout().local_shape());
+      const at::Tensor full = tensor::gather_full(local, p.layout(), mesh);
+      const auto whole = tensor::Layout::replicated(p.layout().shape(), comm::MeshShape());
+      CAPTURE(p.name);
+      CHECK(at::equal(full, saved.read("model." + p.name, whole, 0)));
+    }
+  });
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a checkpoint of any mode loads bit for bit in any other, and training goes on as if nothing had "
+    "changed") {
+  const ScratchFolder scratch;
+  std::vector<Layout> all(std::begin(kLayouts), std::end(kLayouts));
+  all.push_back(kDense);
+  const Outcome one = trained(scratch / "whole", 1, with(kDense, "llama"));
+  for (const Layout& from : all) {
+    const auto changes = with(from, "llama");
+    const RunConfig first = small_run(scratch / name_of(from), from.size, changes);
+    run_trainer(first, Resume::no);
+    remove_checkpoint(first, 10);
+    for (const Layout& to : all) {
+      CAPTURE(name_of(from));
+      CAPTURE(name_of(to));
+      const auto folder = scratch / (name_of(from) + "-to-" + name_of(to));
+      std::filesystem::copy(scratch / name_of(from), folder, std::filesystem::copy_options::recursive);
+      const RunConfig second = small_run(folder, to.size, with(to, "llama"));
+      check_loads(second.checkpoint_folder() / checkpoint::folder_name(5), second);
+      run_trainer(second, Resume::newest);
+      const Outcome resumed = outcome_of(second);
+      REQUIRE(resumed.steps.size() == 10);
+      check_close(one, resumed, 1e-10);
+    }
   }
 }

@@ -28,6 +28,8 @@ at::Tensor DenseHead::logits(const at::Tensor& x) {
   return announced(functional::linear(x, weight_, at::Tensor()));
 }
 
+at::Tensor DenseHead::last_logits(const at::Tensor& x) { return logits(x.select(1, x.size(1) - 1)); }
+
 at::Tensor DenseHead::loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) {
   return announced(functional::fused_linear_cross_entropy(x, weight_, labels, num_targets));
 }

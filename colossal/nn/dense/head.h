@@ -15,6 +15,7 @@ class DenseHead final : public HeadLayer {
  public:
   DenseHead(const LayerContextPtr& context, const HeadOptions& options);
   at::Tensor logits(const at::Tensor& x) override;
+  at::Tensor last_logits(const at::Tensor& x) override;
   at::Tensor loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) override;
   at::Tensor log_probs(const at::Tensor& x, const at::Tensor& labels) override;
 

@@ -23,6 +23,17 @@ struct CrossEntropyRows {
     for (int64_t r = begin; r < end; ++r) row(a, r);
   }
 
+  template <class A>
+  COLOSSAL_INLINE static A largest(const A* logits, int64_t v) {
+    constexpr int64_t kLanes = simd::kLanes<A>;
+    auto most = simd::load_up_to(logits, v, -INFINITY);
+    for (int64_t i = kLanes; i < v; i += kLanes) {
+      simd::prefetch(logits + i);  // the later passes find the row in the cache
+      most = simd::max(most, simd::load_up_to(logits + i, v - i, -INFINITY));
+    }
+    return simd::horizontal_max(most);
+  }
+
   // Exponentials replace the logits. Summed in blocks, so that the error does not grow with the vocabulary.
   template <class A>
   COLOSSAL_INLINE static A exponentials(A* logits, int64_t v, A shift) {
@@ -59,12 +70,7 @@ struct CrossEntropyRows {
       if (dlogits != nullptr) std::memset(static_cast<void*>(dlogits), 0, static_cast<size_t>(v) * sizeof(T));
       return;
     }
-    auto most = simd::load_up_to(logits, v, -INFINITY);
-    for (int64_t i = kLanes; i < v; i += kLanes) {
-      simd::prefetch(logits + i);  // the later passes find the row in the cache
-      most = simd::max(most, simd::load_up_to(logits + i, v - i, -INFINITY));
-    }
-    const A shift = simd::horizontal_max(most), own = logits[label];
+    const A shift = largest(logits, v), own = logits[label];
     const A total = exponentials(logits, v, shift);
     a.log_probs[r] = own - shift - std::log(total);
     if (dlogits == nullptr) return;

@@ -5,6 +5,7 @@
 
 #include "colossal/comm/collectives.h"
 #include "colossal/nn/functional/cross_entropy.h"
+#include "colossal/nn/functional/softmax_rows.h"
 #include "colossal/parallel/tensor/handle.h"
 #include "colossal/tensor/cast_cache.h"
 #include "colossal/tensor/matmul.h"
@@ -29,25 +30,44 @@ struct Result {
   at::Tensor dweight;
 };
 
-// Softmax over columns that the members of a group share; logits [t, columns] become the gradient scale * (p - onehot).
-at::Tensor softmax_over(const at::Tensor& logits, const at::Tensor& labels, double scale,
-                        const VocabularyParallel& head) {
+// A softmax over columns that the members of a group share. The logits are overwritten.
+struct Softmax {
+  at::Tensor log_probs;  // [t], 0 where there is no label
+  at::Tensor dlogits;    // scale * (p - onehot), in the dtype of the activations; undefined when not wanted
+};
+
+Softmax softmax_over(const at::Tensor& logits, const at::Tensor& labels, double scale,
+                     std::optional<at::ScalarType> gradient, const VocabularyParallel& head) {
+  using namespace nn::functional;
   const int64_t columns = logits.size(1);
-  if (head.valid < columns) logits.narrow(1, head.valid, columns - head.valid).fill_(-INFINITY);
-  const at::Tensor most = logits.amax(1, /*keepdim=*/true);
-  comm::all_reduce(most, head.vocabulary, comm::ReduceOp::max);
-  logits.sub_(most);
-  const at::Tensor local = labels - head.first, mine = local.ge(0).logical_and_(local.lt(head.valid));
+  const at::Tensor local = labels - head.first, keep = labels.ne(kIgnoredLabel);
+  const at::Tensor mine = local.ge(0).logical_and_(local.lt(head.valid)).logical_and_(keep);
   const at::Tensor column = local.clamp(0, columns - 1).unsqueeze(1);
-  const at::Tensor own = logits.gather(1, column).squeeze(1).masked_fill_(mine.logical_not(), 0);
-  logits.exp_();
-  const at::Tensor sums = at::stack({logits.sum(1), own});
-  comm::all_reduce(sums, head.vocabulary);
-  const at::Tensor keep = labels.ne(kIgnoredLabel);
-  const at::Tensor log_probs = (sums[1] - sums[0].log()).masked_fill_(keep.logical_not(), 0);
-  logits.mul_((keep.to(logits.scalar_type()) * scale / sums[0]).unsqueeze(1));
-  logits.scatter_add_(1, column, mine.logical_and(keep).to(logits.scalar_type()).mul_(-scale).unsqueeze(1));
-  return log_probs;
+  const at::Tensor own = logits.gather(1, column).squeeze(1);
+  // Columns behind the vocabulary have no part in it: their logits count as -inf.
+  RowSums sums;
+  if (head.valid == 0) {
+    logits.zero_();
+    sums = {at::full({logits.size(0)}, -INFINITY, logits.options()),
+            at::zeros({logits.size(0)}, logits.options())};
+  } else {
+    if (head.valid < columns) logits.narrow(1, head.valid, columns - head.valid).fill_(-INFINITY);
+    sums = exponentials_(logits);
+  }
+  const at::Tensor most = sums.most.clone();
+  comm::all_reduce(most, head.vocabulary, comm::ReduceOp::max);
+  const at::Tensor shrink = (sums.most - most).exp_();
+  const at::Tensor both = at::stack({sums.total * shrink, (own - most).masked_fill_(mine.logical_not(), 0)});
+  comm::all_reduce(both, head.vocabulary);
+  Softmax result{(both[1] - both[0].log()).masked_fill_(keep.logical_not(), 0), {}};
+  if (!gradient) return result;
+  const at::Tensor factors = (shrink * scale / both[0]).masked_fill_(keep.logical_not(), 0);
+  const at::Tensor at_label = logits.gather(1, column)
+                                  .mul_(factors.unsqueeze(1))
+                                  .sub_(mine.to(logits.scalar_type()).mul_(scale).unsqueeze(1));
+  result.dlogits = scaled_rows(logits, factors, *gradient);
+  result.dlogits.scatter_(1, column, at_label.to(*gradient));
+  return result;
 }
 
 Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels, double scale,
@@ -67,22 +87,28 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
   const auto options = hidden.options().dtype(wide);
   Result result{at::empty({tokens}, options), {}, {}};
   const at::Tensor dx = want.hidden ? at::empty_like(x) : at::Tensor();
-  const at::Tensor dw = want.weight ? at::zeros(w.sizes(), options) : at::Tensor();
+  const at::Tensor dw = !want.weight  ? at::Tensor()
+                        : tokens == 0 ? at::zeros(w.sizes(), options)
+                                      : at::empty(w.sizes(), options);
   for (int64_t begin = 0; begin < tokens; begin += most) {
     const int64_t count = std::min(most, tokens - begin);
     const at::Tensor rows = x.narrow(1, begin, count).reshape({members * count, x.size(2)});
     const at::Tensor partial = at::empty({members * count, w.size(0)}, options);
     tensor::matmul_forward_wide(partial, rows, w);
     const at::Tensor logits = output.leave(partial);
-    result.log_probs.narrow(0, begin, count)
-        .copy_(softmax_over(logits, y.narrow(0, begin, count), scale, head));
+    const Softmax softmax = softmax_over(logits, y.narrow(0, begin, count), scale,
+                                         want.any() ? std::optional(type) : std::nullopt, head);
+    result.log_probs.narrow(0, begin, count).copy_(softmax.log_probs);
     if (!want.any()) continue;
-    const at::Tensor dlogits = output.enter(logits.to(type)).contiguous();
+    const at::Tensor dlogits = output.enter(softmax.dlogits).contiguous();
     if (want.hidden)
       dx.narrow(1, begin, count)
           .copy_(tensor::matmul_input_grad(dlogits, w).view({members, count, x.size(2)}));
-    if (want.weight) tensor::matmul_weight_grad_(dw, dlogits, rows, tensor::Accumulate::yes);
+    if (want.weight)
+      tensor::matmul_weight_grad_(dw, dlogits, rows,
+                                  begin == 0 ? tensor::Accumulate::no : tensor::Accumulate::yes);
   }
+  if (want.weight) tensor::drop_cast(weight);  // as the dense head does
   Flight dweights = want.weight ? head.ports.weight.start_leave(dw) : Flight(at::Tensor());
   if (want.hidden) result.dhidden = head.ports.input.leave(dx.view(all.sizes())).view(hidden.sizes());
   if (want.weight) result.dweight = dweights.wait().to(weight.scalar_type());

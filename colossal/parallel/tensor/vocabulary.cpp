@@ -6,7 +6,6 @@
 #include "colossal/base/error.h"
 #include "colossal/comm/autograd.h"
 #include "colossal/nn/functional/cross_entropy.h"
-#include "colossal/nn/functional/embedding.h"
 
 namespace colossal::parallel {
 namespace {
@@ -80,10 +79,18 @@ at::Tensor TensorEmbedding::forward(const at::Tensor& ids_in) {
   at::Tensor ids = own_rows(padded(ids_in, 0, rows, 0), replicas_, mesh, 0);
   if (dim_ == 1) ids = padded(ids, 1, round_up(ids.size(1), group_.size()), 0);
   const at::Tensor local = ids - first_, mine = local.ge(0).logical_and_(local.lt(valid_));
-  const at::Tensor found =
-      nn::functional::embedding(local.masked_fill(mine.logical_not(), 0), weight_, context_->compute);
+  const at::Tensor found = nn::functional::embedding(local.masked_fill(mine.logical_not(), 0), weight_,
+                                                     context_->compute, deferred_);
   const at::Tensor x = found * mine.unsqueeze(-1).to(found.scalar_type());
   return dim_ ? comm::scatter_sum_to(x, group_, *dim_) : comm::reduce_from(x, group_);
+}
+
+const nn::functional::DeferredRowsPtr& TensorEmbedding::share_gradient() {
+  if (!deferred_ && weight_.requires_grad()) {
+    deferred_ = c10::make_intrusive<nn::functional::DeferredRows>();
+    deferred_->attach(weight_);
+  }
+  return deferred_;
 }
 
 TensorHead::TensorHead(nn::LayerContextPtr context, const nn::HeadOptions& options,
@@ -92,6 +99,8 @@ TensorHead::TensorHead(nn::LayerContextPtr context, const nn::HeadOptions& optio
   const comm::Mesh& mesh = context_->mesh;
   if (options.tied_embedding) {
     weight_ = tie_parameter("weight", options.tied_embedding->named_parameters()["weight"], table);
+    if (auto* embedding = dynamic_cast<TensorEmbedding*>(options.tied_embedding.get()))
+      deferred_ = embedding->share_gradient();
   } else {
     weight_ = add_parameter("weight", table.layout.local_shape(), table, context_->parameter_options());
   }
@@ -114,8 +123,13 @@ at::Tensor TensorHead::own_labels(const at::Tensor& labels) const {
   return padded(own_rows(padded(labels, 0, rows, none), context_->inner.batch, mesh, none), 1, length, none);
 }
 
+const at::Tensor& TensorHead::announced(const at::Tensor& output) const {
+  if (deferred_) deferred_->expect_dense_from(output);
+  return output;
+}
+
 at::Tensor TensorHead::loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) {
-  return vocabulary_parallel_loss(x, weight_, own_labels(labels), num_targets, head_);
+  return announced(vocabulary_parallel_loss(x, weight_, own_labels(labels), num_targets, head_));
 }
 
 at::Tensor TensorHead::log_probs(const at::Tensor& x, const at::Tensor& labels) {
@@ -123,12 +137,28 @@ at::Tensor TensorHead::log_probs(const at::Tensor& x, const at::Tensor& labels) 
   return comm::join_from(own, head_.tokens, 0).narrow(0, 0, labels.size(0)).narrow(1, 0, labels.size(1));
 }
 
-at::Tensor TensorHead::logits(const at::Tensor& x) {
-  const at::Tensor own =
-      ported_linear(x, nn::functional::Activation::none, weight_, at::Tensor(), head_.ports, Keep::shards);
+// All rows and the whole vocabulary on every rank, padding removed but for that of the sequence.
+at::Tensor TensorHead::joined_logits(const at::Tensor& x, const ProductPorts& ports) const {
+  const at::Tensor own = announced(
+      ported_linear(x, nn::functional::Activation::none, weight_, at::Tensor(), ports, Keep::shards));
   const at::Tensor all = comm::join_from(comm::join_from(own, head_.vocabulary, 2), head_.tokens, 0);
-  const nn::StepState& state = *context_->state;
-  return all.narrow(0, 0, state.num_rows).narrow(1, 0, state.sequence_length).narrow(2, 0, vocab_size_);
+  return all.narrow(0, 0, context_->state->num_rows).narrow(2, 0, vocab_size_);
+}
+
+at::Tensor TensorHead::logits(const at::Tensor& x) {
+  return joined_logits(x, head_.ports).narrow(1, 0, context_->state->sequence_length);
+}
+
+at::Tensor TensorHead::last_logits(const at::Tensor& x) {
+  ProductPorts ports = head_.ports;
+  at::Tensor tokens = x;
+  if (!context_->stream.sequence
+           .empty()) {  // one rank has the last token: all take the whole sequence, and then its end
+    const comm::Group group = context_->mesh.group(context_->stream.sequence);
+    tokens = comm::gather_from(x, group, 1);
+    ports.input = Port::sum(group);
+  }
+  return joined_logits(tokens.narrow(1, context_->state->sequence_length - 1, 1), ports).squeeze(1);
 }
 
 }  // namespace colossal::parallel

@@ -8,6 +8,7 @@
 // Thread safety: one rank, one thread; collective over the mode's groups.
 #pragma once
 #include "colossal/nn/common/context.h"
+#include "colossal/nn/functional/embedding.h"
 #include "colossal/nn/layer_factory.h"
 #include "colossal/parallel/tensor/cross_entropy.h"
 
@@ -24,6 +25,8 @@ class TensorEmbedding final : public nn::UnaryLayer {
   TensorEmbedding(nn::LayerContextPtr context, const nn::EmbeddingOptions& options,
                   const comm::Axes& vocabulary, const comm::Axes& replicas, std::optional<int64_t> dim);
   at::Tensor forward(const at::Tensor& ids) override;
+  // For a head that uses the same weight: it must announce its dense gradient (DeferredRows::expect_dense_from).
+  const nn::functional::DeferredRowsPtr& share_gradient();
 
  private:
   nn::LayerContextPtr context_;
@@ -33,6 +36,7 @@ class TensorEmbedding final : public nn::UnaryLayer {
   std::optional<int64_t> dim_;
   int64_t first_ = 0, valid_ = 0;  // this rank's rows of the table
   at::Tensor weight_;
+  nn::functional::DeferredRowsPtr deferred_;  // null unless shared
 };
 
 class TensorHead final : public nn::HeadLayer {
@@ -40,16 +44,20 @@ class TensorHead final : public nn::HeadLayer {
   TensorHead(nn::LayerContextPtr context, const nn::HeadOptions& options, const nn::ParameterSpec& table,
              ProductPorts ports);
   at::Tensor logits(const at::Tensor& x) override;
+  at::Tensor last_logits(const at::Tensor& x) override;
   at::Tensor loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) override;
   at::Tensor log_probs(const at::Tensor& x, const at::Tensor& labels) override;
 
  private:
+  at::Tensor joined_logits(const at::Tensor& x, const ProductPorts& ports) const;
   at::Tensor own_labels(const at::Tensor& labels) const;
+  const at::Tensor& announced(const at::Tensor& output) const;
 
   nn::LayerContextPtr context_;
   int64_t vocab_size_;
   VocabularyParallel head_;
   at::Tensor weight_;
+  nn::functional::DeferredRowsPtr deferred_;  // of the embedding that shares the weight; null: none does
 };
 
 }  // namespace colossal::parallel

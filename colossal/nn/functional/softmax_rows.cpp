@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/nn/functional/softmax_rows.h"
+
+#include "colossal/nn/functional/cross_entropy_kernels.h"
+
+namespace colossal::nn::functional {
+namespace {
+
+struct ExponentialsOfRows {
+  template <class A>
+  COLOSSAL_INLINE static void run(A* logits, A* most, A* total, int64_t columns, int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      A* row = logits + r * columns;
+      most[r] = CrossEntropyRows::largest(row, columns);
+      total[r] = CrossEntropyRows::exponentials(row, columns, most[r]);
+    }
+  }
+};
+
+struct ScaleRows {
+  template <class T, class A>
+  COLOSSAL_INLINE static void run(const A* logits, const A* factors, T* out, int64_t columns, int64_t begin,
+                                  int64_t end) {
+    constexpr int64_t kLanes = simd::kLanes<T>;
+    for (int64_t r = begin; r < end; ++r) {
+      const A* from = logits + r * columns;
+      T* to = out + r * columns;
+      for (int64_t i = 0; i < columns; i += kLanes)
+        simd::store_up_to(to + i, simd::load_up_to(from + i, columns - i) * factors[r], columns - i);
+    }
+  }
+};
+
+}  // namespace
+
+RowSums exponentials_(const at::Tensor& logits) {
+  if (!has_kernel(logits)) {
+    const at::Tensor most = logits.amax(1);
+    logits.sub_(most.unsqueeze(1)).exp_();
+    return {most, logits.sum(1)};
+  }
+  const int64_t rows = logits.size(0), columns = logits.size(1);
+  RowSums own{at::empty({rows}, logits.options()), at::empty({rows}, logits.options())};
+  with_type(logits.scalar_type(), [&](auto zero) {
+    using A = decltype(zero);
+    if constexpr (!std::is_same_v<A, c10::BFloat16>) {
+      at::parallel_for(0, rows, row_grain(columns), [&](int64_t begin, int64_t end) {
+        simd::run<ExponentialsOfRows>(logits.mutable_data_ptr<A>(), own.most.mutable_data_ptr<A>(),
+                                      own.total.mutable_data_ptr<A>(), columns, begin, end);
+      });
+    }
+  });
+  return own;
+}
+
+at::Tensor scaled_rows(const at::Tensor& logits, const at::Tensor& factors, at::ScalarType dtype) {
+  if (!has_kernel(logits) || !has_kernel(dtype)) return (logits * factors.unsqueeze(1)).to(dtype);
+  const at::Tensor out =
+      dtype == logits.scalar_type() ? logits : at::empty(logits.sizes(), logits.options().dtype(dtype));
+  const int64_t rows = logits.size(0), columns = logits.size(1);
+  with_type(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using A = simd::Wide<T>;
+    at::parallel_for(0, rows, row_grain(columns), [&](int64_t begin, int64_t end) {
+      simd::run<ScaleRows>(logits.const_data_ptr<A>(), factors.const_data_ptr<A>(), out.mutable_data_ptr<T>(),
+                           columns, begin, end);
+    });
+  });
+  return out;
+}
+
+}  // namespace colossal::nn::functional
