@@ -32,14 +32,14 @@ int main() {
   // The factory decides how layers are spread over the mesh; the model is written once, for all of them.
   auto state = std::make_shared<nn::StepState>(nn::StepState{.seed = 1, .global_rows = kBatch});
   nn::DenseFactory make(context.mesh, state, {.compute = at::kFloat});
-  auto model = models::build({.family = "gpt2",
-                              .num_layers = 2,
-                              .hidden_size = 64,
-                              .num_heads = 4,
-                              .vocab_size = kVocabulary,
-                              .max_positions = kLength,
-                              .dropout = 0.05},
-                             make);
+  auto model = models::build_language_model({.family = "gpt2",
+                                             .num_layers = 2,
+                                             .hidden_size = 64,
+                                             .num_heads = 4,
+                                             .vocab_size = kVocabulary,
+                                             .max_positions = kLength,
+                                             .dropout = 0.05},
+                                            make);
   nn::initialize(nn::parameters(*model, context.mesh), state->seed, context.rank());
 
   // The loss is divided by the targets of the global batch, so that the sum over ranks is its mean.

@@ -6,13 +6,16 @@
     tools/make_reference.py MODEL_DIR                          # MODEL_DIR/reference.safetensors and tolerance.json
     colossal verify MODEL_DIR -n 2
 
-reference.safetensors, all in float64: input_ids, attention_mask and labels [rows, tokens]; logits; loss; grad.NAME of every
-parameter; loss_after_step, the losses of the AdamW steps (learning rate 1e-3, betas 0.9 and 0.95, eps 1e-8, decay 0.1 of
-matrices). tolerance.json: how far the same in float32 is from it. Memory: about 50 bytes per parameter.
+reference.safetensors, all in float64: the batch (input_ids, attention_mask and labels [rows, tokens]; BERT: token_type_ids, too,
+and next_sentence_label [rows]; ViT: pixel_values and labels [rows]); logits; loss; grad.NAME of every parameter; loss_after_step,
+the losses of the AdamW steps (learning rate 1e-3, betas 0.9 and 0.95, eps 1e-8, decay 0.1 of matrices). tolerance.json: how far the
+same in float32 is from it. Memory: about 50 bytes per parameter.
 """
 import argparse
+import copy
 import json
 import pathlib
+import tempfile
 
 import torch
 import transformers
@@ -38,24 +41,53 @@ class Float64(TorchFunctionMode):
         return super().__exit__(*error)
 
 
-def make_batch(vocabulary, rows, tokens, seed):
-    """Random tokens; every other row is padded on the right and a tenth of the labels is ignored, so that masks are tested too."""
+def model_class(config):
+    """The class whose weights the folder holds; of older folders that do not say it, the causal language model."""
+    name = (config.architectures or ["AutoModelForCausalLM"])[0]
+    return getattr(transformers, name, transformers.AutoModelForCausalLM)
+
+
+def make_batch(config, rows, tokens, seed):
+    """Random inputs; every other row of tokens is padded on the right and some labels are ignored, so that masks are tested too."""
     generator = torch.Generator().manual_seed(seed)
-    ids = torch.randint(vocabulary, (rows, tokens), generator=generator)
+    integers = lambda high, *shape: torch.randint(high, shape, generator=generator)
+    if config.model_type == "vit":
+        side = config.image_size
+        pixels = torch.randn(rows, config.num_channels, side, side, generator=generator, dtype=torch.float32)
+        return {"pixel_values": pixels, "labels": integers(config.num_labels, rows)}
+    ids = integers(config.vocab_size - 1, rows, tokens)
+    pad = config.pad_token_id if config.pad_token_id is not None else config.vocab_size - 1
+    ids += ids >= pad  # never the padding token: its row of the embedding gets no gradient in transformers
     mask = torch.ones_like(ids)
     for row in range(1, rows, 2):
         mask[row, int(torch.randint(tokens // 2 + 1, tokens + 1, (1,), generator=generator)):] = 0
-    labels = ids.masked_fill((mask == 0) | (torch.rand(ids.shape, generator=generator) < 0.1), -100)
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    batch = {"input_ids": ids, "attention_mask": mask}
+    ignored = (mask == 0) | (torch.rand(ids.shape, generator=generator) < 0.1)
+    if config.model_type == "bert":
+        batch["token_type_ids"] = integers(config.type_vocab_size, rows, tokens)
+        if config.architectures == ["BertForPreTraining"]:
+            batch["next_sentence_label"] = integers(2, rows)
+    return batch | {"labels": ids.masked_fill(ignored, -100)}
 
 
 def build(folder, weights, dtype):
     """A new model, not the one that was loaded: so its rotary frequencies are exact in `dtype`."""
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").to(dtype)
+    config._attn_implementation = "eager"
+    model = model_class(config)._from_config(config).to(dtype)
     model.load_state_dict(weights)
     model.tie_weights()
     return model.eval()  # no dropout
+
+
+def by_file_names(model, gradients):
+    """Under the names that save_pretrained gives to parameters, which may be others than those of the modules."""
+    with tempfile.TemporaryDirectory() as folder:
+        holder = copy.deepcopy(model)
+        for name, parameter in holder.named_parameters():
+            parameter.data = gradients[name]
+        holder.save_pretrained(folder)
+        return {f"grad.{name}": value for file in pathlib.Path(folder).glob("*.safetensors") for name, value in load_file(file).items()}
 
 
 def run(model, batch, steps):
@@ -66,11 +98,14 @@ def run(model, batch, steps):
     values, losses = {}, []
     for step in range(steps):
         optimizer.zero_grad()
-        output = model(**batch)
+        output = model(**{name: value.to(model.dtype) if value.is_floating_point() else value for name, value in batch.items()})
         output.loss.backward()
         if step == 0:
-            values = {"logits": output.logits, "loss": output.loss}
-            values |= {f"grad.{name}": p.grad for name, p in model.named_parameters()}
+            logits = output.prediction_logits if "prediction_logits" in output else output.logits
+            values = {"logits": logits, "loss": output.loss}
+            if "seq_relationship_logits" in output:
+                values["seq_relationship_logits"] = output.seq_relationship_logits
+            values |= by_file_names(model, {name: p.grad for name, p in model.named_parameters()})
             values = {name: value.detach().clone().contiguous() for name, value in values.items()}
         losses.append(output.loss.detach().to(values["loss"].dtype))
         optimizer.step()
@@ -87,26 +122,26 @@ def tolerance(exact, rounded, prefix):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=pathlib.Path, help="Hugging Face folder of GPT-2, Llama or Qwen2")
+    parser.add_argument("model", type=pathlib.Path, help="Hugging Face folder of GPT-2, Llama, Qwen2, BERT or ViT")
     parser.add_argument("--output", type=pathlib.Path, help="default: reference.safetensors in the folder; tolerance.json goes beside it")
     parser.add_argument("--rows", type=int, default=4)
-    parser.add_argument("--tokens", type=int, default=16, help="in a row, at least 2")
+    parser.add_argument("--tokens", type=int, default=16, help="in a row, at least 2; not for images")
     parser.add_argument("--steps", type=int, default=10, help="of AdamW")
     parser.add_argument("--seed", type=int, default=1, help="of the tokens")
-    parser.add_argument("--batch", type=pathlib.Path, help="take the tokens of this reference instead of random ones")
+    parser.add_argument("--batch", type=pathlib.Path, help="take the inputs of this reference instead of random ones")
     arguments = parser.parse_args()
     if arguments.tokens < 2 or arguments.rows < 1 or arguments.steps < 1:
         parser.error("needs at least --rows 1, --tokens 2 and --steps 1")
 
     path = arguments.output or arguments.model / "reference.safetensors"
-    weights = transformers.AutoModelForCausalLM.from_pretrained(arguments.model, local_files_only=True, dtype="auto").state_dict()
-    batch = load_file(arguments.batch) if arguments.batch else None
+    config = transformers.AutoConfig.from_pretrained(arguments.model, local_files_only=True)
+    weights = model_class(config).from_pretrained(arguments.model, local_files_only=True, dtype="auto").state_dict()
+    batch = make_batch(config, arguments.rows, arguments.tokens, arguments.seed)
+    if arguments.batch:
+        given = load_file(arguments.batch)
+        batch = {name: given[name] for name in batch}
     with Float64():
-        model = build(arguments.model, weights, torch.float64)
-        batch = batch or make_batch(model.config.vocab_size, arguments.rows, arguments.tokens, arguments.seed)
-        batch = {name: batch[name] for name in ("input_ids", "attention_mask", "labels")}
-        exact = run(model, batch, arguments.steps)
-        del model
+        exact = run(build(arguments.model, weights, torch.float64), batch, arguments.steps)
     rounded = run(build(arguments.model, weights, torch.float32), batch, arguments.steps)
 
     save_file(batch | exact, path)

@@ -141,7 +141,14 @@ HuggingFaceFolder::HuggingFaceFolder(const std::filesystem::path& path)
 }
 
 std::string HuggingFaceFolder::file_name(const std::string& name) const {
-  return with_prefix_ ? name : without_prefix(name, mapping_.optional_prefix);
+  const std::string today = with_prefix_ ? name : without_prefix(name, mapping_.optional_prefix);
+  if (weights_.contains(today)) return today;
+  for (const auto& [ending, old_ending] : mapping_.old_endings) {
+    if (!today.ends_with(ending)) continue;
+    const std::string old = today.substr(0, today.size() - ending.size()) + old_ending;
+    if (weights_.contains(old)) return old;
+  }
+  return today;
 }
 
 void HuggingFaceFolder::check_weights() const {
@@ -203,6 +210,11 @@ HuggingFaceSaveOptions HuggingFaceFolder::save_options() const {
   options.with_prefix = with_prefix_;
   options.config = json_;
   for (const std::string& name : weights_.names()) options.dtypes[name] = weights_.info(name).dtype;
+  for (const models::ForeignTensor& foreign : mapping_.tensors) {
+    const std::string& name = foreign.name;
+    options.dtypes[with_prefix_ ? name : without_prefix(name, mapping_.optional_prefix)] =
+        weights_.info(file_name(name)).dtype;
+  }
   for (const auto& [name, same_as] : mapping_.repeated) {
     if (weights_.contains(name)) options.repeated.push_back(name);
   }

@@ -50,7 +50,7 @@ class HuggingFaceFolder {
 
  private:
   void check_weights() const;
-  std::string file_name(const std::string& name) const;  // the optional prefix dropped where the file does
+  std::string file_name(const std::string& name) const;  // as the file has it: without prefix, old endings
 
   std::filesystem::path path_;
   Json json_;

@@ -3,8 +3,11 @@
 
 #include "colossal/base/error.h"
 #include "colossal/base/text.h"
+#include "colossal/models/bert/bert.h"
 #include "colossal/models/gpt/gpt.h"
 #include "colossal/models/llama/llama.h"
+#include "colossal/models/palm/palm.h"
+#include "colossal/models/vit/vit.h"
 
 namespace colossal::models {
 namespace {
@@ -18,7 +21,8 @@ std::string hint(const std::string& word, const std::vector<std::string>& allowe
 }  // namespace
 
 const std::vector<Family>& families() {
-  static const std::vector<Family> all = {gpt_family(), llama_family(), qwen2_family()};
+  static const std::vector<Family> all = {gpt_family(),  llama_family(), qwen2_family(),
+                                          palm_family(), bert_family(),  vit_family()};
   return all;
 }
 
@@ -71,7 +75,9 @@ ModelConfig complete(const ModelConfig& config) {
           full.num_heads * (full.head_dim + 1)));
     }
   }
-  if (found.empty()) found = problems(full);
+  const Task task = family(full.family).task;
+  if (found.empty())
+    found = problems(full, task == Task::image_classification ? Modality::image : Modality::text);
   if (family(full.family).rotary && full.head_dim % 2 != 0) {
     found.push_back(
         fmt::format("model.head_dim = {} is odd. Allowed: even sizes (rotary embedding).", full.head_dim));
@@ -80,9 +86,58 @@ ModelConfig complete(const ModelConfig& config) {
   return full;
 }
 
-std::shared_ptr<LanguageModel> build(const ModelConfig& config, nn::LayerFactory& make) {
+std::shared_ptr<Model> build(const ModelConfig& config, nn::LayerFactory& make) {
   const ModelConfig full = complete(config);
   return family(full.family).build(full, make);
+}
+
+std::shared_ptr<LanguageModel> build_language_model(const ModelConfig& config, nn::LayerFactory& make) {
+  const Task task = family(config.family).task;
+  if (task != Task::causal_language) {
+    throw ConfigError(fmt::format("a model of family {} {}, but one that {} is needed here. Families: {}.",
+                                  config.family, task_text(task), task_text(Task::causal_language),
+                                  join(families_with(Task::causal_language), ", ")));
+  }
+  return std::dynamic_pointer_cast<LanguageModel>(build(config, make));
+}
+
+std::vector<InputInfo> inputs_of(const ModelConfig& config) {
+  using Kind = InputInfo::Kind;
+  const Task task = family(config.family).task;
+  if (task == Task::image_classification) {
+    return {{.kind = Kind::pixels, .name = "pixel_values"},
+            {.kind = Kind::labels,
+             .name = "labels",
+             .num_values = config.image.num_classes,
+             .per_sequence = true}};
+  }
+  std::vector<InputInfo> inputs = {
+      {.kind = Kind::tokens, .name = "input_ids", .num_values = config.vocab_size},
+      {.kind = Kind::mask, .name = "attention_mask", .num_values = 2},
+      {.kind = Kind::labels, .name = "labels", .num_values = config.vocab_size}};
+  if (task == Task::masked_language)
+    inputs.push_back(
+        {.kind = Kind::token_types, .name = "token_type_ids", .num_values = config.num_token_types});
+  if (config.next_sentence)
+    inputs.push_back(
+        {.kind = Kind::labels, .name = "next_sentence_label", .num_values = 2, .per_sequence = true});
+  return inputs;
+}
+
+std::string_view task_text(Task task) {
+  switch (task) {
+    case Task::masked_language: return "fills in masked tokens";
+    case Task::image_classification: return "classifies images";
+    default: return "predicts the next token";
+  }
+}
+
+std::vector<std::string> families_with(Task task) {
+  std::vector<std::string> names;
+  for (const Family& candidate : families()) {
+    if (candidate.task == task) names.push_back(candidate.name);
+  }
+  return names;
 }
 
 ParameterCount count_parameters(const ModelConfig& config) {

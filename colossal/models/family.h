@@ -2,7 +2,7 @@
 // The families of models that there are: how each is built, counted, named by others, and its well-known sizes.
 //
 //   ModelConfig config = complete(preset("llama3-8b"));
-//   std::shared_ptr<LanguageModel> model = build(config, make);
+//   std::shared_ptr<Model> model = build(config, make);
 //
 // Thread-safe: pure functions over constants.
 #pragma once
@@ -34,10 +34,12 @@ struct Family {
   std::string name = {};          // model.family
   std::string summary = {};       // one line for help and docs
   std::string foreign_type = {};  // model_type in config.json of Hugging Face
-  bool rotary = false;            // positions by rotation: head_dim must be even
+  Task task = Task::causal_language;
+  bool rotary = false;     // positions by rotation: head_dim must be even
+  ModelConfig usual = {};  // what a model of the family has unless it says otherwise; its sizes are open
   std::vector<Preset> presets = {};
   ModelConfig (*complete)(ModelConfig) = nullptr;  // zeros replaced by the family's rules
-  std::shared_ptr<LanguageModel> (*build)(const ModelConfig&, nn::LayerFactory&) = nullptr;
+  std::shared_ptr<Model> (*build)(const ModelConfig&, nn::LayerFactory&) = nullptr;
   ParameterCount (*count)(const ModelConfig&) = nullptr;
   // config.json in both of its spellings; `where` begins the messages of the ConfigError.
   ModelConfig (*from_foreign)(const Json& json, const std::string& where) = nullptr;
@@ -59,11 +61,21 @@ ModelConfig preset(const std::string& name);
 ModelConfig complete(const ModelConfig& config);
 
 // A fresh model, parameters uninitialised (nn::initialize or a checkpoint fills them). `config` may hold zeros.
-std::shared_ptr<LanguageModel> build(const ModelConfig& config, nn::LayerFactory& make);
+std::shared_ptr<Model> build(const ModelConfig& config, nn::LayerFactory& make);
+// The same where only a model that predicts the next token will do: ConfigError for the other families.
+std::shared_ptr<LanguageModel> build_language_model(const ModelConfig& config, nn::LayerFactory& make);
+
+// What such a model takes, its labels included.
+std::vector<InputInfo> inputs_of(const ModelConfig& config);
+
+// "predicts the next token"
+std::string_view task_text(Task task);
+// Names of the families with this task.
+std::vector<std::string> families_with(Task task);
 
 ParameterCount count_parameters(const ModelConfig& config);
 // Multiply-adds of forward and backward, each counted as 2: 6 per matmul parameter, and 12 * layers * heads * head_dim * sequence for
-// the attention scores and their use (the causal half is not subtracted), Megatron's and PaLM's convention.
+// the attention scores and their use (the causal half is not subtracted), Megatron's and PaLM's convention. Images: per patch.
 double training_flops_per_token(const ModelConfig& config, int64_t sequence_length);
 
 }  // namespace colossal::models

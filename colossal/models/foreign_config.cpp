@@ -40,6 +40,15 @@ std::string ForeignConfig::text(const std::string& key, const std::optional<std:
   return get<std::string>(key, otherwise, "a string", [](const Json& v) { return v.is_string(); });
 }
 
+Activation ForeignConfig::gelu(const std::string& key, const std::string& otherwise) {
+  const std::string name = text(key, otherwise);
+  if (name == "gelu") return Activation::gelu_erf;
+  if (name != "gelu_new" && name != "gelu_pytorch_tanh") {
+    problem(key, fmt::format("= \"{}\" is not supported. Allowed: gelu_new, gelu_pytorch_tanh, gelu.", name));
+  }
+  return Activation::gelu_tanh;
+}
+
 Json ForeignConfig::object(const std::string& key) const {
   return has(key) && json_.at(key).is_object() ? json_.at(key) : Json::object();
 }
@@ -60,6 +69,10 @@ void ForeignConfig::problem(const std::string& key, const std::string& what) {
 
 void ForeignConfig::finish() const {
   if (!problems_.empty()) throw ConfigError(problems_);
+}
+
+std::string gelu_name(Activation activation) {
+  return activation == Activation::gelu_erf ? "gelu" : "gelu_new";
 }
 
 }  // namespace colossal::models

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "colossal/base/json.h"
+#include "colossal/models/model_config.h"
 
 namespace colossal::models {
 
@@ -28,6 +29,8 @@ class ForeignConfig {
   double number(const std::string& key, std::optional<double> otherwise = {});
   bool boolean(const std::string& key, std::optional<bool> otherwise = {});
   std::string text(const std::string& key, const std::optional<std::string>& otherwise = {});
+  // The forms of GELU by their names in transformers.
+  Activation gelu(const std::string& key, const std::string& otherwise);
   // A nested object (empty when absent); its problems go to this reader's list through `adopt`.
   Json object(const std::string& key) const;
   void adopt(ForeignConfig&& nested);
@@ -44,5 +47,8 @@ class ForeignConfig {
   std::string where_;
   std::vector<std::string> problems_;
 };
+
+// gelu_new or gelu
+std::string gelu_name(Activation activation);
 
 }  // namespace colossal::models

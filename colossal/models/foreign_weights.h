@@ -28,6 +28,8 @@ struct ForeignWeights {
   std::string optional_prefix = {};  // some files leave it out of all names ("transformer.")
   // Endings of names that files may hold and that carry nothing ("attn.bias", a causal mask of old GPT-2 files).
   std::vector<std::string> ignored_endings = {};
+  // Today's ending of a name, and what old files have in its place ("LayerNorm.weight", "LayerNorm.gamma"). Written as today.
+  std::vector<std::pair<std::string, std::string>> old_endings = {};
   // Names that repeat a tensor that is already there (a tied head): accepted when the bytes are the same.
   std::vector<std::pair<std::string, std::string>> repeated = {};
 };

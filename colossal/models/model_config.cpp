@@ -38,16 +38,29 @@ std::vector<double> inverse_frequencies(const Rope& rope, int64_t head_dim) {
   return frequencies;
 }
 
-std::vector<std::string> problems(const ModelConfig& c) {
+std::vector<std::string> problems(const ModelConfig& c, Modality modality) {
   std::vector<std::string> found;
-  const std::pair<const char*, int64_t> sizes[] = {
-      {"num_layers", c.num_layers},     {"hidden_size", c.hidden_size},    {"num_heads", c.num_heads},
-      {"num_kv_heads", c.num_kv_heads}, {"head_dim", c.head_dim},          {"ffn_size", c.ffn_size},
-      {"vocab_size", c.vocab_size},     {"max_positions", c.max_positions}};
+  std::vector<std::pair<const char*, int64_t>> sizes = {
+      {"num_layers", c.num_layers},     {"hidden_size", c.hidden_size}, {"num_heads", c.num_heads},
+      {"num_kv_heads", c.num_kv_heads}, {"head_dim", c.head_dim},       {"ffn_size", c.ffn_size}};
+  if (modality == Modality::text) {
+    sizes.insert(sizes.end(), {{"vocab_size", c.vocab_size},
+                               {"max_positions", c.max_positions},
+                               {"num_token_types", c.num_token_types}});
+  } else {
+    sizes.insert(sizes.end(), {{"image.size", c.image.size},
+                               {"image.patch", c.image.patch},
+                               {"image.channels", c.image.channels},
+                               {"image.num_classes", c.image.num_classes}});
+  }
   for (const auto& [key, value] : sizes) {
     if (value < 1) found.push_back(fmt::format("model.{} = {}. Allowed: at least 1.", key, value));
   }
   if (!found.empty()) return found;
+  if (modality == Modality::image && c.image.size % c.image.patch != 0) {
+    found.push_back(fmt::format("model.image.patch = {} does not divide model.image.size = {}. Divisors: {}.",
+                                c.image.patch, c.image.size, divisors(c.image.size)));
+  }
   if (c.num_heads % c.num_kv_heads != 0) {
     found.push_back(fmt::format("model.num_kv_heads = {} does not divide model.num_heads = {}. Divisors: {}.",
                                 c.num_kv_heads, c.num_heads, divisors(c.num_heads)));

@@ -11,11 +11,11 @@ void check(const LinearOptions& o) {
   const bool sizes = o.in >= 1 && !o.out.empty() &&
                      std::all_of(o.out.begin(), o.out.end(), [](int64_t size) { return size >= 1; });
   if (!sizes || o.split < 0 || o.split >= static_cast<int64_t>(o.out.size()) ||
-      (o.role == Role::contract && o.out.size() != 1)) {
+      (o.role != Role::expand && o.out.size() != 1)) {
     throw ShapeError(fmt::format(
         "linear: in = {}, out = [{}], split = {}{}. Allowed: sizes of at least 1, split a dim of out{}.",
-        o.in, fmt::join(o.out, ", "), o.split, o.role == Role::contract ? ", Role::contract" : "",
-        o.role == Role::contract ? ", one dim of out where the role is to contract" : ""));
+        o.in, fmt::join(o.out, ", "), o.split, o.role == Role::expand ? "" : ", not Role::expand",
+        o.role == Role::expand ? "" : ", one dim of out where the role is not to expand"));
   }
 }
 

@@ -20,8 +20,9 @@
 
 namespace colossal::nn {
 
-// Linears come in pairs: the first expands from the residual stream, the second contracts back to it.
-enum class Role { expand, contract };
+// Linears come in pairs: the first expands from the residual stream, the second contracts back to it. keep: one that stands alone, from
+// the residual stream to the residual stream.
+enum class Role { expand, contract, keep };
 
 struct LinearOptions {
   int64_t in = 0;
@@ -49,6 +50,16 @@ struct NormOptions {
 
 struct EmbeddingOptions {
   int64_t num_embeddings = 0;  // padded inside where a mode needs it
+  int64_t size = 0;
+  double init_std = 0.02;
+};
+
+// Square images, cut into square patches from left to right and top to bottom. Weights, logically: [size, channels, patch, patch], a
+// bias [size], and a class token [size].
+struct PatchEmbeddingOptions {
+  int64_t image_size = 0;  // pixels, a multiple of patch_size
+  int64_t patch_size = 0;
+  int64_t channels = 3;
   int64_t size = 0;
   double init_std = 0.02;
 };
@@ -107,6 +118,12 @@ class PositionLayer : public Layer {
   virtual at::Tensor forward(const at::Tensor& x, int64_t offset) = 0;
 };
 
+// x: [batch, sequence, size] -> x + table[types]. types: int64 [batch, sequence]; undefined: all 0.
+class TokenTypeLayer : public Layer {
+ public:
+  virtual at::Tensor forward(const at::Tensor& x, const at::Tensor& types) = 0;
+};
+
 class AttentionLayer : public Layer {
  public:
   // x: [batch, sequence, hidden] -> same; projections, rotation, attention, output projection.
@@ -116,12 +133,21 @@ class AttentionLayer : public Layer {
 struct HeadOptions {
   int64_t hidden = 0;
   int64_t vocab_size = 0;
+  bool bias = false;  // one number per word
   double init_std = 0.02;
   std::shared_ptr<UnaryLayer> tied_embedding = {};  // share its weight; null: own weight
 };
 
+struct ClassifierOptions {
+  int64_t hidden = 0;
+  int64_t num_classes = 0;
+  bool pooled = false;  // before it a linear [hidden, hidden] and tanh of the token (the pooler of BERT)
+  double init_std = 0.02;
+};
+
 // Language-model head: logits, or the loss without ever forming them all. Labels are aligned: labels[b, t] is the target of x[b, t]
-// (the next token); int64, -100 = no target.
+// (a causal model's next token); int64, -100 = no target.
+// Classifier: the same of the first token of each sequence: labels [b], logits [b, num_classes].
 class HeadLayer : public Layer {
  public:
   // [b, s, hidden] -> [b, s, vocab], in the dtype of x, gathered on all ranks of a data-parallel replica, padding removed.
@@ -144,8 +170,13 @@ class LayerFactory {
   virtual std::shared_ptr<UnaryLayer> embedding(
       const EmbeddingOptions& options) = 0;  // int64 ids [b, s] -> [b, s, size]
   virtual std::shared_ptr<PositionLayer> learned_positions(const EmbeddingOptions& options) = 0;
+  // num_embeddings: how many types there are, a handful.
+  virtual std::shared_ptr<TokenTypeLayer> token_types(const EmbeddingOptions& options) = 0;
+  // pixels [b, channels, image_size, image_size], any floating dtype -> [b, 1 + patches, size], the class token first.
+  virtual std::shared_ptr<UnaryLayer> patch_embedding(const PatchEmbeddingOptions& options) = 0;
   virtual std::shared_ptr<AttentionLayer> attention(const AttentionOptions& options) = 0;
   virtual std::shared_ptr<HeadLayer> head(const HeadOptions& options) = 0;
+  virtual std::shared_ptr<HeadLayer> classifier(const ClassifierOptions& options) = 0;
   // Dropout on the residual stream; `site` must be unique in the model ("blocks.3.mlp"). p = 0: the identity.
   virtual std::shared_ptr<UnaryLayer> dropout(double p, const std::string& site) = 0;
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/nn/standard_factory.h"
 
+#include "colossal/nn/common/classifier.h"
 #include "colossal/nn/common/dropout.h"
 #include "colossal/nn/common/norm.h"
+#include "colossal/nn/common/patch_embedding.h"
 #include "colossal/nn/common/positions.h"
+#include "colossal/nn/common/token_types.h"
 
 namespace colossal::nn {
 
@@ -26,6 +29,18 @@ std::shared_ptr<NormLayer> StandardFactory::norm(const NormOptions& options) {
 
 std::shared_ptr<PositionLayer> StandardFactory::learned_positions(const EmbeddingOptions& options) {
   return std::make_shared<Positions>(context_, options);
+}
+
+std::shared_ptr<TokenTypeLayer> StandardFactory::token_types(const EmbeddingOptions& options) {
+  return std::make_shared<TokenTypes>(context_, options);
+}
+
+std::shared_ptr<UnaryLayer> StandardFactory::patch_embedding(const PatchEmbeddingOptions& options) {
+  return std::make_shared<PatchEmbedding>(context_, options);
+}
+
+std::shared_ptr<HeadLayer> StandardFactory::classifier(const ClassifierOptions& options) {
+  return std::make_shared<Classifier>(context_, options);
 }
 
 std::shared_ptr<AttentionLayer> StandardFactory::attention(const AttentionOptions& options) {

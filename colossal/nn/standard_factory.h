@@ -24,7 +24,10 @@ class StandardFactory : public LayerFactory {
  public:
   std::shared_ptr<NormLayer> norm(const NormOptions& options) override;
   std::shared_ptr<PositionLayer> learned_positions(const EmbeddingOptions& options) override;
+  std::shared_ptr<TokenTypeLayer> token_types(const EmbeddingOptions& options) override;
+  std::shared_ptr<UnaryLayer> patch_embedding(const PatchEmbeddingOptions& options) override;
   std::shared_ptr<AttentionLayer> attention(const AttentionOptions& options) override;
+  std::shared_ptr<HeadLayer> classifier(const ClassifierOptions& options) override;
   std::shared_ptr<UnaryLayer> dropout(double p, const std::string& site) override;
 
   const comm::Mesh& mesh() const override { return context_->mesh; }

@@ -22,7 +22,7 @@ std::shared_ptr<models::LanguageModel> load_model(const ModelSection& section, c
   const auto build = [&](models::ModelConfig config) {
     config.dropout = section.dropout;
     config.attention_dropout = section.attention_dropout;
-    return models::build(config, make);
+    return models::build_language_model(config, make);
   };
   if (std::filesystem::exists(path / "config.json")) {
     const checkpoint::HuggingFaceFolder folder(path);
@@ -111,7 +111,7 @@ std::shared_ptr<models::LanguageModel> build_model(const RunConfig& config, cons
                    {.compute = scalar_type(config.train.precision), .device = context.device()});
   nn::LayerFactory& make = *factory;
   if (config.model.load) return load_model(config.model, context, make);
-  auto model = models::build(model_config(config.model, vocab_size), make);
+  auto model = models::build_language_model(model_config(config.model, vocab_size), make);
   nn::initialize(nn::parameters(*model, context.mesh), state->seed, context.rank());
   return model;
 }

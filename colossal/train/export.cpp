@@ -19,7 +19,7 @@ std::shared_ptr<models::LanguageModel> build_for(const models::ModelConfig& conf
                                                  at::ScalarType dtype) {
   nn::DenseFactory make(mesh, std::make_shared<nn::StepState>(nn::StepState{.training = false}),
                         {.compute = dtype});
-  auto model = models::build(config, make);
+  auto model = models::build_language_model(config, make);
   model->eval();
   return model;
 }

@@ -15,8 +15,8 @@
 #include "colossal/nn/dense_factory.h"
 #include "colossal/optim/optimizer.h"
 #include "colossal/parallel/data/gradient_reducer.h"
-#include "colossal/tensor/random.h"
 #include "colossal/tensor/redistribute.h"
+#include "colossal/train/verify_task.h"
 
 namespace colossal::train {
 namespace {
@@ -29,7 +29,7 @@ const optim::OptimizerOptions kAdamW = {
 struct Tolerances {
   double logits, loss, gradient, loss_after_step;
   double& of(const std::string& name) {
-    return name == "logits"            ? logits
+    return name.ends_with("logits")    ? logits
            : name == "loss"            ? loss
            : name == "loss_after_step" ? loss_after_step
                                        : gradient;
@@ -38,19 +38,13 @@ struct Tolerances {
 constexpr Tolerances kExact = {1e-9, 1e-9, 1e-9, 1e-9};
 constexpr double kFloatMargin = 4;  // times the error that the reference itself has in fp32
 
-// A batch of sequences, on every rank in full, and what to do with it.
-struct Task {
-  at::Tensor ids = {}, mask = {}, labels = {};  // [rows, tokens]
-  int64_t steps = 10;
-};
-
 using Values = std::map<std::string, at::Tensor>;
 using Visit = std::function<void(const std::string& name, const at::Tensor& value)>;
 
 // What everything is compared with.
 struct Reference {
   std::string origin;  // ends the title of the report
-  Task task;
+  VerifyTask task;
   Tolerances tolerances;
   std::function<at::Tensor(const std::string& name)> value;
 };
@@ -79,42 +73,15 @@ double worst_difference(const at::Tensor& a, const at::Tensor& b) {
              : (a.to(at::kCPU, at::kDouble) - b.to(at::kCPU, at::kDouble)).abs().max().item<double>();
 }
 
-// This data-parallel rank's rows of the reference batch.
-struct Batch {
-  at::Tensor ids, labels, key_mask;
-  int64_t rows = 0;        // of the reference
-  double num_targets = 0;  // of the whole batch
-  comm::Group data;
-};
-
-at::Tensor own_rows(const at::Tensor& all, const comm::Group& group, int64_t filler) {
-  const int64_t per_rank = (all.size(0) + group.size() - 1) / group.size();
-  const at::Tensor padding =
-      at::full({per_rank * group.size() - all.size(0), all.size(1)}, filler, all.options());
-  return at::cat({all, padding}).narrow(0, per_rank * group.index(), per_rank).contiguous();
-}
-
-Batch own_batch(const Task& task, const comm::Mesh& mesh) {
-  const at::Tensor labels = models::next_tokens(task.labels);
-  Batch batch;
-  batch.data = mesh.has("data") ? mesh.group("data") : comm::Group();
-  batch.rows = task.ids.size(0);
-  batch.num_targets = static_cast<double>((labels != -100).sum().item<int64_t>());
-  batch.ids = own_rows(task.ids, batch.data, 0);
-  batch.labels = own_rows(labels, batch.data, -100);
-  if (!task.mask.all().item<bool>()) batch.key_mask = own_rows(task.mask, batch.data, 1).to(at::kBool);
-  return batch;
-}
-
 // The model in one layout, and all that it computes for the task.
 class Computation {
  public:
-  Computation(const checkpoint::HuggingFaceFolder& folder, const Task& task, const comm::Mesh& mesh,
+  Computation(const checkpoint::HuggingFaceFolder& folder, const VerifyTask& task, const comm::Mesh& mesh,
               const MakeFactory& make_factory)
       : folder_(folder),
         mesh_(mesh),
         steps_(task.steps),
-        batch_(own_batch(task, mesh)),
+        batch_(own_rows(task, folder.config(), mesh)),
         factory_(make_factory(std::make_shared<nn::StepState>())),
         model_(models::build(folder.config(), *factory_)),
         parameters_(nn::parameters(*model_, mesh)),
@@ -122,13 +89,13 @@ class Computation {
     folder_.load(parameters_, mesh.rank());
     nn::StepState& state = *factory_->state();
     state.training = false;
-    state.global_rows = batch_.ids.size(0) * batch_.data.size();
-    state.first_row = batch_.ids.size(0) * batch_.data.index();
+    state.global_rows = batch_.own_rows * batch_.data.size();
+    state.first_row = batch_.own_rows * batch_.data.index();
   }
 
   // Every value once, the same on every rank. A value is changed by what comes after it.
   void run(const Visit& visit) {
-    visit("logits", logits());
+    visit_outputs(visit);
     const auto optimizer = optim::make_optimizer(kAdamW, parameters_, mesh_);
     std::vector<double> losses;
     for (int64_t step = 0; step < steps_; ++step) {
@@ -143,17 +110,16 @@ class Computation {
   }
 
  private:
-  at::Tensor logits() {
+  void visit_outputs(const Visit& visit) {
     at::NoGradGuard no_grad;
-    const at::Tensor own = model_->logits(batch_.ids, {.key_mask = batch_.key_mask});
-    return comm::all_gather(own.contiguous(), batch_.data, 0).narrow(0, 0, batch_.rows);
+    for (const auto& [name, own] : model_->outputs(batch_.inputs))
+      visit(name, comm::all_gather(own.contiguous(), batch_.data, 0).narrow(0, 0, batch_.rows));
   }
 
   double forward_backward() {
     reducer_.begin_step();
     reducer_.begin_backward(parallel::GradientReducer::Pass::reduce);
-    at::Tensor loss =
-        model_->loss(batch_.ids, batch_.labels, batch_.num_targets, {.key_mask = batch_.key_mask});
+    at::Tensor loss = model_->loss(batch_.inputs, batch_.counts);
     loss.backward();
     reducer_.finish();
     at::Tensor total = loss.detach().to(at::kDouble).clone();
@@ -176,9 +142,9 @@ class Computation {
   const checkpoint::HuggingFaceFolder& folder_;
   comm::Mesh mesh_;
   int64_t steps_;
-  Batch batch_;
+  OwnRows batch_;
   std::unique_ptr<nn::LayerFactory> factory_;
-  std::shared_ptr<models::LanguageModel> model_;
+  std::shared_ptr<models::Model> model_;
   std::vector<nn::Parameter> parameters_;
   parallel::GradientReducer reducer_;
 };
@@ -195,33 +161,14 @@ Reference reference_from_file(const VerifyOptions& options, const checkpoint::Hu
         fmt::join(foreign.shape, ", ")));
   }
   return {.origin = path.string(),
-          .task = {.ids = file->read("input_ids"),
-                   .mask = file->read("attention_mask"),
-                   .labels = file->read("labels"),
-                   .steps = file->read("loss_after_step").numel()},
+          .task = task_from(*file, folder.config()),
           .tolerances =
               options.dtype == at::kDouble ? kExact : read_tolerances(path.parent_path() / "tolerance.json"),
           .value = [file](const std::string& name) { return file->read(name); }};
 }
 
-// Random tokens; every other row is padded on the right and a tenth of the labels is ignored, so that masks are compared too.
-Task synthetic_task(const models::ModelConfig& config) {
-  constexpr int64_t kRows = 8, kTokens = 16;
-  const tensor::Shape shape = {kRows, std::min(kTokens, config.max_positions)};
-  const auto ints = [&](const char* name, int64_t high) {
-    return tensor::random_ints(tensor::RandomKey(1).named(name), shape, {.offset = {0, 0}, .size = shape}, 0,
-                               high);
-  };
-  Task task{.ids = ints("verify.tokens", config.vocab_size), .mask = at::ones(shape, at::kLong)};
-  for (int64_t row = 1; row < shape[0]; row += 2) {
-    const int64_t padding = row % (shape[1] / 2 + 1);
-    task.mask[row].narrow(0, shape[1] - padding, padding).zero_();
-  }
-  task.labels = task.ids.masked_fill((task.mask == 0).logical_or(ints("verify.ignored", 10) == 0), -100);
-  return task;
-}
-
-Values dense_values(const checkpoint::HuggingFaceFolder& folder, const Task& task, at::ScalarType dtype) {
+Values dense_values(const checkpoint::HuggingFaceFolder& folder, const VerifyTask& task,
+                    at::ScalarType dtype) {
   Values values;
   const auto make = [&](std::shared_ptr<nn::StepState> state) {
     return std::make_unique<nn::DenseFactory>(comm::Mesh(), std::move(state),

@@ -29,6 +29,21 @@ TEST_CASE("a model under data parallelism") {
   CHECK(count(run.output, "FAILED") == 0);
 }
 
+TEST_CASE("models that are no language models") {
+  for (const char* name : {"bert", "vit"}) {
+    const Finished run = run_colossal({"verify", kModels + name, "-n", "2"});
+    INFO(run.output);
+    CHECK(run.exit_code == 0);
+    CHECK(count(run.output, "\n  seq_relationship_logits ") == (std::string(name) == "bert" ? 1 : 0));
+    CHECK(count(run.output, "\nverified: ") == 1);
+  }
+  const Finished text = run_colossal({"generate", kModels + "bert", "--tokenizer", "bytes"});
+  CHECK(text.exit_code == 2);
+  CHECK(text.output ==
+        "a model of family bert fills in masked tokens, but one that predicts the next token is needed here. "
+        "Families: gpt2, llama, qwen2, palm.\n");
+}
+
 TEST_CASE("one wrong number in a reference is found") {
   const ScratchFolder scratch;
   std::string bytes = colossal::read_file(kModels + "gpt2/reference.safetensors");

@@ -30,13 +30,21 @@ TEST_CASE("presets have the published numbers of parameters") {
       {"gpt2-124m", 124439808},  {"gpt2-medium", 354823168},  {"gpt2-large", 774030080},
       {"gpt2-xl", 1557611200},   {"llama-7b", 6738415616},    {"llama2-13b", 13015864320},
       {"llama3-8b", 8030261248}, {"llama3-70b", 70553706496}, {"llama3.2-1b", 1235814400},
-      {"qwen2-0.5b", 494032768}, {"qwen2-7b", 7615616512}};
+      {"qwen2-0.5b", 494032768}, {"qwen2-7b", 7615616512},    {"bert-base", 110106428},
+      {"bert-large", 336226108}, {"vit-tiny-16", 5717416},    {"vit-small-16", 22050664},
+      {"vit-base-16", 86567656}, {"vit-large-16", 304326632}, {"vit-huge-14", 632045800}};
   for (const auto& [name, count] : published) {
     CAPTURE(name);
     CHECK(count_parameters(preset(name)).total == count);
   }
+  // PaLM's are published in billions, with two decimals.
+  for (const auto& [name, billions] :
+       {std::pair("palm-8b", 8.63), {"palm-62b", 62.50}, {"palm-540b", 540.35}}) {
+    CAPTURE(name);
+    CHECK(std::abs(static_cast<double>(count_parameters(preset(name)).total) / 1e9 - billions) < 0.01);
+  }
   for (const std::string& name : preset_names()) {
-    if (name.ends_with("70b")) continue;
+    if (name.ends_with("70b") || name.ends_with("540b")) continue;
     CAPTURE(name);
     CHECK(built_count(preset(name)) == count_parameters(preset(name)).total);
   }
@@ -49,14 +57,21 @@ TEST_CASE("counting holds for odd sizes, untied and grouped") {
                 .num_heads = 3,
                 .num_kv_heads = 1,
                 .vocab_size = 41};
-  for (const char* family : {"gpt2", "llama", "qwen2"}) {
+  for (const char* family : {"gpt2", "llama", "qwen2", "palm", "bert"}) {
     for (const bool tied : {false, true}) {
+      CAPTURE(family);
       c.family = family;
       c.tie_embeddings = tied;
       c.qkv_bias = false;
       CHECK(built_count(c) == count_parameters(c).total);
     }
   }
+  c.next_sentence = true;
+  CHECK(built_count(c) == count_parameters(c).total);
+  c.family = "vit";
+  c.image = {.size = 15, .patch = 5, .channels = 2, .num_classes = 11};
+  CHECK(built_count(c) == count_parameters(c).total);
+  CHECK(complete(c).max_positions == 10);
 }
 
 TEST_CASE("flops per token: 6 per matmul weight and 12 L h s") {
@@ -82,6 +97,29 @@ TEST_CASE("weights start as GPT-2's: 0.02, residual projections smaller by sqrt(
     }
     CHECK(p.spec.decay == (p.name.ends_with(".weight") && p.name.find("norm") == std::string::npos));
   }
+}
+
+TEST_CASE("PaLM's embedding starts at 1 and its logits are scaled; BERT's projections are not smaller") {
+  const auto deviations = [](const ModelConfig& config) {
+    nn::DenseFactory make(comm::Mesh(), std::make_shared<nn::StepState>());
+    const auto model = build(config, make);
+    const auto parameters = nn::parameters(*model, comm::Mesh());
+    nn::initialize(parameters, 3, 0);
+    std::map<std::string, double> found;
+    for (const nn::Parameter& p : parameters) found[p.name] = p.tensor.std().item<double>();
+    return found;
+  };
+  ModelConfig c{.family = "palm", .num_layers = 8, .hidden_size = 64, .num_heads = 4, .vocab_size = 96};
+  CHECK(complete(c).logit_scale == 0.125);
+  CHECK(complete(c).num_kv_heads == 1);
+  const auto palm = deviations(c);
+  CHECK(palm.at("embedding.weight") == doctest::Approx(1).epsilon(0.06));
+  CHECK(palm.at("blocks.7.attention.query.weight") == doctest::Approx(0.02).epsilon(0.06));
+  CHECK(palm.at("blocks.7.mlp.down.weight") == doctest::Approx(0.02 / 4).epsilon(0.06));
+  c.family = "bert";
+  const auto bert = deviations(c);
+  for (const char* name : {"embedding.weight", "blocks.7.mlp.down.weight", "blocks.7.attention.out.weight"})
+    CHECK(bert.at(name) == doctest::Approx(0.02).epsilon(0.06));
 }
 
 TEST_CASE("llama3 rope keeps short wavelengths, stretches long ones, blends between") {
@@ -120,10 +158,10 @@ TEST_CASE("what a model cannot be is said in full") {
                   fmt::join(preset_names(), ", "))
           .c_str(),
       ConfigError);
-  CHECK_THROWS_WITH_AS(
-      complete({.family = "lama"}),
-      "model.family = \"lama\" is unknown. Allowed: gpt2, llama, qwen2. Did you mean \"llama\"?",
-      ConfigError);
+  CHECK_THROWS_WITH_AS(complete({.family = "lama"}),
+                       "model.family = \"lama\" is unknown. Allowed: gpt2, llama, qwen2, palm, bert, vit. "
+                       "Did you mean \"llama\"?",
+                       ConfigError);
   CHECK_THROWS_WITH_AS(
       complete({.family = "gpt2", .num_layers = 2, .hidden_size = 64, .num_heads = 5, .vocab_size = 9}),
       "model.num_heads = 5 does not divide model.hidden_size = 64. Nearest hidden sizes: 60, 65.",
@@ -140,4 +178,21 @@ TEST_CASE("what a model cannot be is said in full") {
                        "model.dropout = 1. Allowed: 0 <= rate < 1.\nmodel.head_dim = 3 is odd. Allowed: even "
                        "sizes (rotary embedding).",
                        ConfigError);
+  CHECK_THROWS_WITH_AS(
+      complete({.family = "vit",
+                .num_layers = 1,
+                .hidden_size = 8,
+                .num_heads = 2,
+                .image = {.size = 28, .patch = 16, .channels = 0, .num_classes = 0}}),
+      "model.image.channels = 0. Allowed: at least 1.\nmodel.image.num_classes = 0. Allowed: "
+      "at least 1.",
+      ConfigError);
+  CHECK_THROWS_WITH_AS(
+      complete({.family = "vit",
+                .num_layers = 1,
+                .hidden_size = 8,
+                .num_heads = 2,
+                .image = {.size = 28, .patch = 16}}),
+      "model.image.patch = 16 does not divide model.image.size = 28. Divisors: 1, 2, 4, 7, 14, 28.",
+      ConfigError);
 }

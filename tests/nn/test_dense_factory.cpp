@@ -64,11 +64,10 @@ TEST_CASE("fused weights keep heads and projections as dims of their own") {
       make.linear({.in = 8, .out = {2, 6}, .split = 2}),
       "linear: in = 8, out = [2, 6], split = 2. Allowed: sizes of at least 1, split a dim of out.",
       ShapeError);
-  CHECK_THROWS_WITH_AS(
-      make.linear({.in = 8, .out = {2, 6}, .split = 1, .role = Role::contract}),
-      "linear: in = 8, out = [2, 6], split = 1, Role::contract. Allowed: sizes of at least 1, split a dim "
-      "of out, one dim of out where the role is to contract.",
-      ShapeError);
+  CHECK_THROWS_WITH_AS(make.linear({.in = 8, .out = {2, 6}, .split = 1, .role = Role::contract}),
+                       "linear: in = 8, out = [2, 6], split = 1, not Role::expand. Allowed: sizes of at "
+                       "least 1, split a dim of out, one dim of out where the role is not to expand.",
+                       ShapeError);
 }
 
 TEST_CASE("dropout of a microbatch is its rows of the global batch, in values and gradients") {

@@ -121,6 +121,35 @@ TEST_CASE("the fused loss equals cross-entropy of the full logits") {
   }
 }
 
+TEST_CASE("a bias is added to the logits of the fused loss") {
+  const auto dense = [](const Tensors& t, const at::Tensor& labels, double n) {
+    const at::Tensor logits = at::linear(t[0], t[1], t[2]).reshape({-1, t[1].size(0)});
+    return at::cross_entropy_loss(logits, labels.reshape({-1}), {}, at::Reduction::Sum, F::kIgnoredLabel) / n;
+  };
+  for (const auto& [dtype, tolerance] : kPrecisions) {
+    CAPTURE(at::toString(dtype));
+    const at::Tensor labels = labels_of({3, 11}, 127, 0.3);
+    check_same(
+        [&](const Tensors& t) {
+          return Tensors{F::fused_linear_cross_entropy(t[0], t[1], labels, 40, t[2])};
+        },
+        [&](const Tensors& t) { return Tensors{dense(t, labels, 40)}; },
+        {normal({3, 11, 20}, 1, dtype), normal({127, 20}, 2, dtype), normal({127}, 3, dtype)}, tolerance);
+  }
+  const at::Tensor labels = labels_of({900}, 60000, 0.1);  // in chunks
+  check_same(
+      [&](const Tensors& t) { return Tensors{F::fused_linear_cross_entropy(t[0], t[1], labels, 800, t[2])}; },
+      [&](const Tensors& t) { return Tensors{dense(t, labels, 800)}; },
+      {normal({900, 4}, 1, at::kFloat), normal({60000, 4}, 2, at::kFloat), normal({60000}, 3, at::kFloat)},
+      3e-5);
+  const at::Tensor hidden = normal({4, 8}, 1), w = normal({127, 8}, 2), bias = normal({127}, 3),
+                   targets = labels_of({4}, 127, 0);
+  CHECK(worst_difference(
+            F::token_log_probs(hidden, w, targets, bias),
+            at::log_softmax(at::linear(hidden, w, bias), -1).gather(1, targets.unsqueeze(1)).squeeze(1)) <
+        1e-12);
+}
+
 TEST_CASE("many chunks of tokens give the loss of one") {
   const int64_t vocabulary = 60000, tokens = 900;  // more logits than are held at a time
   const at::Tensor labels = labels_of({tokens}, vocabulary, 0.1);
@@ -196,6 +225,9 @@ TEST_CASE("errors of linear and loss") {
   CHECK_THROWS_WITH_AS(F::fused_linear_cross_entropy(h, w, at::tensor({1, 10}, at::kLong), 2),
                        "fused_linear_cross_entropy: label 10 (token 1) is outside the vocabulary. Allowed: 0 "
                        "to 9, or -100 for no target.",
+                       colossal::ShapeError);
+  CHECK_THROWS_WITH_AS(F::fused_linear_cross_entropy(h, w, at::tensor({1, 2}, at::kLong), 2, at::zeros({9})),
+                       "fused_linear_cross_entropy: bias is 9. Allowed: 10 (the vocabulary).",
                        colossal::ShapeError);
   CHECK_THROWS_WITH_AS(F::token_log_probs(h, w, at::zeros({3}, at::kLong)),
                        "token_log_probs: hidden is 2x3, weight 10x3, labels Long 3. Allowed: hidden [.., h], "

@@ -16,7 +16,7 @@ namespace {
 std::shared_ptr<models::LanguageModel> load(const std::string& name, at::ScalarType dtype) {
   const checkpoint::HuggingFaceFolder folder(kModels / name);
   nn::DenseFactory make(comm::Mesh(), std::make_shared<nn::StepState>(), {.compute = dtype});
-  auto model = models::build(folder.config(), make);
+  auto model = models::build_language_model(folder.config(), make);
   folder.load(nn::parameters(*model, comm::Mesh()), 0);
   return model;
 }

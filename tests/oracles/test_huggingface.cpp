@@ -2,6 +2,9 @@
 // Folders written by transformers: both spellings of config.json, and the same names, shapes, dtypes and bytes after a round trip.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "colossal/base/error.h"
 #include "colossal/checkpoint/huggingface.h"
 #include "colossal/comm/run_ranks.h"
@@ -18,8 +21,8 @@ using colossal::testing::ScratchFolder;
 
 namespace {
 
-std::vector<nn::Parameter> load(const HuggingFaceFolder& folder,
-                                std::shared_ptr<models::LanguageModel>& model, at::ScalarType dtype) {
+std::vector<nn::Parameter> load(const HuggingFaceFolder& folder, std::shared_ptr<models::Model>& model,
+                                at::ScalarType dtype) {
   nn::DenseFactory make(comm::Mesh(), std::make_shared<nn::StepState>(), {.compute = dtype});
   model = models::build(folder.config(), make);
   std::vector<nn::Parameter> parameters = nn::parameters(*model, comm::Mesh());
@@ -62,10 +65,19 @@ void rewrite(const std::filesystem::path& from, const std::filesystem::path& to,
   write_file_durably(to / "config.json", read_file(from / "config.json"));
 }
 
+// Files that hold more than the model's tensors come back without it.
+void check_kept(const SafetensorsSet& all, const SafetensorsSet& kept,
+                const std::vector<std::string>& dropped) {
+  std::vector<std::string> names = kept.names();
+  names.insert(names.end(), dropped.begin(), dropped.end());
+  std::ranges::sort(names);
+  CHECK(names == all.names());
+}
+
 void round_trip(const std::filesystem::path& path, at::ScalarType dtype, uint64_t max_file_bytes) {
   ScratchFolder temp;
   const HuggingFaceFolder folder(path);
-  std::shared_ptr<models::LanguageModel> model;
+  std::shared_ptr<models::Model> model;
   const auto parameters = load(folder, model, dtype);
   HuggingFaceSaveOptions options = folder.save_options();
   options.max_file_bytes = max_file_bytes;
@@ -116,6 +128,63 @@ TEST_CASE("bf16 tensors, names without prefix, repeated heads and old buffers su
   CHECK(folder_error(temp / "buffers") == "no error");
 }
 
+TEST_CASE(
+    "BERT folders as others wrote them: repeated heads, buffers, heads that are not asked for, old names of "
+    "norms") {
+  ScratchFolder temp;
+  const auto write = [&](const char* name, const char* from, const auto& change) {
+    std::filesystem::create_directory(temp / name);
+    rewrite(kModels / from, temp / name, change);
+    return temp / name;
+  };
+  const auto repeated = [](auto& tensors) {
+    tensors["cls.predictions.decoder.weight"] = tensors["bert.embeddings.word_embeddings.weight"];
+    tensors["cls.predictions.decoder.bias"] = tensors["cls.predictions.bias"];
+  };
+  round_trip(write("repeated", "bert", repeated), at::kFloat, 5'000'000'000);
+
+  const auto untied = write("untied", "bert-mlm", [](auto& tensors) {
+    tensors["cls.predictions.decoder.weight"] = tensors["bert.embeddings.word_embeddings.weight"] + 1;
+  });
+  Json json = Json::parse(read_file(untied / "config.json"));
+  CHECK(folder_error(untied) ==
+        fmt::format(
+            "{}: the weights do not fit config.json\n  not tied: \"cls.predictions.decoder.weight\" differs "
+            "from \"bert.embeddings.word_embeddings.weight\", config.json says they are one",
+            untied.string()));
+  json["tie_word_embeddings"] = false;
+  write_file_durably(untied / "config.json", json.dump());
+  round_trip(untied, at::kFloat, 5'000'000'000);
+
+  // As bert-base-uncased is published: the weights of pretraining, the config of masked tokens alone.
+  const auto published = write("published", "bert", [](auto& tensors) {
+    std::map<std::string, at::Tensor> old;
+    for (const auto& [name, t] : tensors) {
+      std::string renamed = name;
+      for (const auto& [today, before] :
+           {std::pair("LayerNorm.weight", "LayerNorm.gamma"), {"LayerNorm.bias", "LayerNorm.beta"}}) {
+        if (name.ends_with(today)) renamed = name.substr(0, name.size() - strlen(today)) + before;
+      }
+      old[renamed] = t;
+    }
+    old["bert.embeddings.position_ids"] = at::arange(64).unsqueeze(0);
+    tensors = old;
+  });
+  json = Json::parse(read_file(published / "config.json"));
+  json["architectures"] = {"BertForMaskedLM"};
+  write_file_durably(published / "config.json", json.dump());
+  const HuggingFaceFolder folder(published), modern(kModels / "bert");
+  std::shared_ptr<models::Model> model;
+  const auto parameters = load(folder, model, at::kFloat);
+  save_huggingface(temp / "out", folder.config(), parameters, comm::Mesh(), folder.save_options());
+  const HuggingFaceFolder out(temp / "out");
+  check_kept(modern.weights(), out.weights(),
+             {"bert.pooler.dense.bias", "bert.pooler.dense.weight", "cls.seq_relationship.bias",
+              "cls.seq_relationship.weight"});
+  for (const std::string& name : out.weights().names())
+    CHECK(at::equal(out.weights().read(name), modern.weights().read(name)));
+}
+
 TEST_CASE("both spellings of config.json say the same") {
   for (const char* name : {"llama", "llama3", "qwen2"}) {
     CAPTURE(name);
@@ -135,7 +204,7 @@ TEST_CASE("both spellings of config.json say the same") {
 
 TEST_CASE("a model of our own becomes a folder and comes back") {
   ScratchFolder temp;
-  for (const char* family : {"gpt2", "llama", "qwen2"}) {
+  for (const char* family : {"gpt2", "llama", "qwen2", "palm", "bert", "vit"}) {
     models::ModelConfig config{.family = family,
                                .num_layers = 2,
                                .hidden_size = 24,
@@ -143,6 +212,12 @@ TEST_CASE("a model of our own becomes a folder and comes back") {
                                .num_kv_heads = 6,
                                .vocab_size = 37};
     if (config.family == "llama") config.num_kv_heads = 2;
+    if (config.family == "palm") config.num_kv_heads = 0;  // one
+    if (config.family == "vit") {
+      config.vocab_size = 0;
+      config.image = {.size = 12, .patch = 4, .channels = 1, .num_classes = 7};
+    }
+    config.next_sentence = config.family == "bert";
     config.tie_embeddings = config.family != "llama";
     config = models::complete(config);
     nn::DenseFactory make(comm::Mesh(), std::make_shared<nn::StepState>());
@@ -152,7 +227,7 @@ TEST_CASE("a model of our own becomes a folder and comes back") {
     save_huggingface(temp / family, config, parameters, comm::Mesh());
     const HuggingFaceFolder folder(temp / family);
     CHECK(folder.config() == config);
-    std::shared_ptr<models::LanguageModel> copy;
+    std::shared_ptr<models::Model> copy;
     const auto loaded = load(folder, copy, at::kFloat);
     REQUIRE(loaded.size() == parameters.size());
     for (size_t i = 0; i < loaded.size(); ++i) CHECK(at::equal(loaded[i].tensor, parameters[i].tensor));
@@ -161,7 +236,7 @@ TEST_CASE("a model of our own becomes a folder and comes back") {
 
 TEST_CASE("a rank of a sharded layout reads its slices only, and they make up the whole") {
   const HuggingFaceFolder folder(kModels / "llama");
-  std::shared_ptr<models::LanguageModel> model;
+  std::shared_ptr<models::Model> model;
   const auto full = load(folder, model, at::kFloat);
   const comm::MeshShape mesh({{"row", 2}, {"tensor", 2}});
   for (const nn::Parameter& p : full) {
@@ -186,7 +261,7 @@ TEST_CASE("a rank of a sharded layout reads its slices only, and they make up th
 
 TEST_CASE("padding is filled with zeros and left out of the file") {
   const HuggingFaceFolder folder(kModels / "llama");
-  std::shared_ptr<models::LanguageModel> model;
+  std::shared_ptr<models::Model> model;
   const auto full = load(folder, model, at::kFloat);
   ScratchFolder temp;
   const comm::MeshShape shape({{"tensor", 3}});  // 96 rows of vocabulary divide, 64 columns do not
@@ -244,7 +319,8 @@ TEST_CASE("a config.json that no family can be says everything that is wrong") {
     return text;
   };
   CHECK(with("gpt2", [](Json& j) { j["model_type"] = "gpt3"; }) ==
-        "config.json: model_type = \"gpt3\" is unknown. Allowed: gpt2, llama, qwen2. Did you mean \"gpt2\"?");
+        "config.json: model_type = \"gpt3\" is unknown. Allowed: gpt2, llama, qwen2, palm, bert, vit. Did "
+        "you mean \"gpt2\"?");
   CHECK(with("gpt2", [](Json& j) { j.erase("model_type"); }) == "config.json: has no model_type");
   CHECK(with("gpt2",
              [](Json& j) {
@@ -261,6 +337,23 @@ TEST_CASE("a config.json that no family can be says everything that is wrong") {
   CHECK(with("llama3", [](Json& j) { j["rope_parameters"]["rope_type"] = "yarn"; }) ==
         "config.json: rope_parameters: rope_type = \"yarn\" is not supported. Allowed: default, linear, "
         "llama3.");
+  CHECK(with("bert",
+             [](Json& j) {
+               j["architectures"] = {"BertModel"};
+               j["position_embedding_type"] = "relative_key";
+             }) ==
+        "config.json: architectures = [\"BertModel\"] is not supported. Allowed: BertForPreTraining, "
+        "BertForMaskedLM.\n"
+        "config.json: position_embedding_type = \"relative_key\" is not supported. Allowed: \"absolute\".");
+  CHECK(with("vit",
+             [](Json& j) {
+               j["image_size"] = {32, 16};
+               j["qkv_bias"] = false;
+             }) ==
+        "config.json: image_size = [32,16]. Expected: a whole number.\n"
+        "config.json: qkv_bias = false is not supported. Allowed: true.");
+  CHECK(with("vit", [](Json& j) { j["patch_size"] = 5; }) ==
+        "model.image.patch = 5 does not divide model.image.size = 32. Divisors: 1, 2, 4, 8, 16, 32.");
   CHECK(with("qwen2", [](Json& j) { j["num_key_value_heads"] = 3; }) ==
         "model.num_kv_heads = 3 does not divide model.num_heads = 8. Divisors: 1, 2, 4, 8.");
 }

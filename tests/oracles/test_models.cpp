@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GPT-2, Llama and Qwen2 against transformers: logits, loss, every gradient and ten AdamW steps, on 1, 2 and 4 data-parallel ranks.
+// Every model against transformers (PaLM: against its equations in torch): logits, loss, every gradient and ten AdamW steps, on 1, 2 and 4 data-parallel ranks.
 #include <doctest/doctest.h>
 
 #include <mutex>
@@ -92,6 +92,30 @@ TEST_CASE("without a reference every rank compares with the dense model on one r
   }
   CHECK(!run(at::kDouble, at::kFloat).passed());
   CHECK(!run(at::kFloat, at::kBFloat16).passed());
+}
+
+TEST_CASE("without a reference: images, and tokens with types and two kinds of labels") {
+  for (const char* name : {"vit", "bert"}) {
+    CAPTURE(name);
+    const testing::ScratchFolder scratch;
+    for (const char* file : {"config.json", "model.safetensors"})
+      std::filesystem::copy_file(kModels / name / file, scratch / file);
+    const auto run = [&](at::ScalarType compute) {
+      std::vector<train::VerifyReport> reports(3);
+      comm::run_ranks(3, [&](std::shared_ptr<comm::World> world) {
+        const comm::Mesh mesh(world, comm::MeshShape({{"data", 3}}));
+        reports[mesh.rank()] = train::verify({.model = scratch.path()}, mesh, [&](auto state) {
+          return std::make_unique<nn::DenseFactory>(mesh, state, nn::FactoryOptions{.compute = compute});
+        });
+      });
+      return reports[0];
+    };
+    const train::VerifyReport report = run(at::kDouble);
+    CAPTURE(report.text());
+    CHECK(report.passed());
+    CHECK(report.differences.size() == (std::string(name) == "vit" ? 43 : 50));
+    CHECK(!run(at::kFloat).passed());
+  }
 }
 
 TEST_CASE("float32 arithmetic does not pass for float64") {

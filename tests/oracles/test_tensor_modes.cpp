@@ -68,7 +68,7 @@ TEST_CASE("greedy generation equals the reference in every tensor mode, whatever
         const checkpoint::HuggingFaceFolder folder(kModels / name);
         parallel::TensorFactory make(mesh, std::make_shared<nn::StepState>(), how.mode,
                                      {.compute = at::kDouble});
-        const auto model = models::build(folder.config(), make);
+        const auto model = models::build_language_model(folder.config(), make);
         folder.load(nn::parameters(*model, mesh), mesh.rank());
         both[mesh.rank()] = models::generate(*model, prompt, {.max_new_tokens = 8});
         one[mesh.rank()] = models::generate(*model, prompt.narrow(0, 1, 1), {.max_new_tokens = 8});

@@ -50,8 +50,8 @@ void make_files(const testing::ScratchFolder& folder) {
   std::ofstream(folder / "tokens.bin") << "1234";
   std::ofstream(folder / "nothing.txt").flush();
   std::filesystem::create_directory(folder / "empty");
-  std::filesystem::create_directory(folder / "bert");
-  std::ofstream(folder / "bert/config.json") << R"({"model_type": "bert"})";
+  std::filesystem::create_directory(folder / "t5");
+  std::ofstream(folder / "t5/config.json") << R"({"model_type": "t5"})";
   std::filesystem::create_directory(folder / "broken");
   std::ofstream(folder / "broken/config.json") << "{";
   std::filesystem::create_directory(folder / "odd");
@@ -143,7 +143,16 @@ TEST_CASE("types and ranges") {
        "cosine_restarts, polynomial, inverse_sqrt, wsd. "
        "Did you mean \"wsd\"?"},
       {"[model]\nfamily = \"gpt\"",
-       "run.toml:2: model.family = \"gpt\" is unknown. Allowed: gpt2, llama, qwen2. Did you mean \"gpt2\"?"},
+       "run.toml:2: model.family = \"gpt\" is unknown. Allowed: gpt2, llama, qwen2, palm, bert, vit. Did you "
+       "mean \"gpt2\"?"},
+      {"[model]\nfamily = \"vit\"",
+       "run.toml:2: model.family = \"vit\": a model of family vit classifies images, which `colossal train` "
+       "cannot "
+       "train yet. Allowed: gpt2, llama, qwen2, palm."},
+      {"[model]\npreset = \"bert-base\"",
+       "run.toml:2: model.preset = \"bert-base\": a model of family bert fills in masked tokens, which "
+       "`colossal "
+       "train` cannot train yet. Allowed: gpt2, llama, qwen2, palm."},
       {"[model]\ndropout = 1.5",
        "run.toml:2: model.dropout = 1.5 is too large. Allowed: at least 0 and below 1."},
       {"[model]\ntie_embeddings = \"yes\"",
@@ -180,7 +189,7 @@ TEST_CASE("model: heads, sizes, positions, presets") {
        "must be even."},
       {"[model]\nnum_kv_heads = 2",
        "run.toml:2: model.num_kv_heads has no effect with model.family = \"gpt2\". Remove it, or "
-       "set model.family to \"llama\" or \"qwen2\"."},
+       "set model.family to \"llama\" or \"qwen2\" or \"palm\"."},
       {"[model]\nrope_scaling = { factor = 8.0 }",
        "run.toml:2: model.rope_scaling has no effect with model.family = \"gpt2\", which learns its "
        "positions. Remove it."},
@@ -378,9 +387,13 @@ TEST_CASE("a model to start from") {
        "run.toml:2: model.load = \"" + at +
            "/empty\" has neither config.json (Hugging Face) nor manifest.json "
            "(checkpoint)."},
-      {"[model]\nload = \"" + at + "/bert\"",
+      {"[model]\nload = \"" + at + "/t5\"",
        "run.toml:2: " + at +
-           "/bert/config.json: model_type = \"bert\" is unknown. Allowed: gpt2, llama, qwen2."},
+           "/t5/config.json: model_type = \"t5\" is unknown. Allowed: gpt2, llama, qwen2, palm, bert, vit."},
+      {"[model]\nload = \"" COLOSSAL_ORACLES "/models/bert\"",
+       "run.toml:2: model.load = \"" COLOSSAL_ORACLES
+       "/models/bert\": a model of family bert fills in masked "
+       "tokens, which `colossal train` cannot train yet. Allowed: gpt2, llama, qwen2, palm."},
       {"[model]\nload = \"" + at + "/broken\"",
        "run.toml:2: model.load = \"" + at + "/broken\": config.json is no JSON object with a model_type."},
       {"[model]\nload = \"" + at + "/small\"\nnum_layers = 3",

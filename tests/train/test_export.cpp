@@ -38,7 +38,7 @@ std::vector<std::string> short_run(const std::string& family, const std::string&
 
 TEST_CASE("an exported checkpoint gives the same logits as the run, and continues a prompt") {
   const comm::Mesh alone;
-  for (const std::string family : {"gpt2", "llama", "qwen2"}) {
+  for (const std::string family : {"gpt2", "llama", "qwen2", "palm"}) {
     for (const std::string precision : {"fp64", "bf16"}) {
       CAPTURE(family);
       CAPTURE(precision);

@@ -22,19 +22,21 @@ std::vector<std::string> of_family(const std::string& family) {
     changes.emplace_back("model.num_heads=4");
     changes.emplace_back("model.num_kv_heads=2");
   }
+  if (family == "palm")
+    changes.emplace_back("train.clip_norm=0.2");  // its gradients are small: the logits are scaled down
   return changes;
 }
 
 }  // namespace
 
 TEST_CASE("one rank with four microbatches, two with two and four with one train the same model") {
-  for (const std::string family : {"gpt2", "llama", "qwen2"}) {
+  for (const std::string family : {"gpt2", "llama", "qwen2", "palm"}) {
     CAPTURE(family);
     const ScratchFolder scratch;
     const Outcome one = trained(scratch / "1", 1, of_family(family));
     REQUIRE(one.steps.size() == 10);
     CHECK(one.steps.back().loss < one.steps.front().loss - 0.1);
-    CHECK(one.steps[3].grad_norm > 0.5);  // clipping acts
+    CHECK(one.steps[3].grad_norm > (family == "palm" ? 0.2 : 0.5));  // clipping acts
     check_close(one, trained(scratch / "2", 2, of_family(family)), 1e-10);
     check_close(one, trained(scratch / "4", 4, of_family(family)), 1e-10);
   }

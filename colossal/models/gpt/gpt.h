@@ -12,7 +12,7 @@ namespace colossal::models {
 Family gpt_family();
 
 namespace gpt {
-std::shared_ptr<LanguageModel> build(const ModelConfig& config, nn::LayerFactory& make);
+std::shared_ptr<Model> build(const ModelConfig& config, nn::LayerFactory& make);
 std::vector<Preset> presets();
 ModelConfig complete(ModelConfig config);
 ParameterCount count(const ModelConfig& config);

@@ -66,14 +66,7 @@ ModelConfig from_foreign(const Json& json, const std::string& where) {
         fmt::format("= {} differs from resid_pdrop = {}, which is not supported. Allowed: equal rates.",
                     read.number("embd_pdrop", 0.1), c.dropout));
   }
-  const std::string activation = read.text("activation_function", "gelu_new");
-  if (activation == "gelu") {
-    c.activation = Activation::gelu_erf;
-  } else if (activation != "gelu_new" && activation != "gelu_pytorch_tanh") {
-    read.problem(
-        "activation_function",
-        fmt::format("= \"{}\" is not supported. Allowed: gelu_new, gelu_pytorch_tanh, gelu.", activation));
-  }
+  c.activation = read.gelu("activation_function", "gelu_new");
   read.must_be("scale_attn_weights", true);
   read.must_be("scale_attn_by_inverse_layer_idx", false);
   read.must_be("add_cross_attention", false);
@@ -84,7 +77,7 @@ ModelConfig from_foreign(const Json& json, const std::string& where) {
 Json to_foreign(const ModelConfig& c) {
   return {{"architectures", {"GPT2LMHeadModel"}},
           {"model_type", "gpt2"},
-          {"activation_function", c.activation == Activation::gelu_tanh ? "gelu_new" : "gelu"},
+          {"activation_function", gelu_name(c.activation)},
           {"attn_pdrop", c.attention_dropout},
           {"embd_pdrop", c.dropout},
           {"initializer_range", c.init_std},

@@ -33,6 +33,7 @@ std::vector<Preset> presets() {
 
 ModelConfig complete(ModelConfig c) {
   if (c.ffn_size == 0) c.ffn_size = 4 * c.hidden_size;
+  if (c.activation == Activation::none) c.activation = Activation::gelu_tanh;
   return c;
 }
 
@@ -53,7 +54,9 @@ Family gpt_family() {
   return {.name = "gpt2",
           .summary = "GPT-2: learned positions, layer norm, GELU",
           .foreign_type = "gpt2",
+          .task = Task::causal_language,
           .rotary = false,
+          .usual = {.family = "gpt2"},
           .presets = gpt::presets(),
           .complete = gpt::complete,
           .build = gpt::build,

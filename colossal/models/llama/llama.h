@@ -14,7 +14,7 @@ Family llama_family();
 Family qwen2_family();
 
 namespace llama {
-std::shared_ptr<LanguageModel> build(const ModelConfig& config, nn::LayerFactory& make);
+std::shared_ptr<Model> build(const ModelConfig& config, nn::LayerFactory& make);
 std::vector<Preset> llama_presets();
 std::vector<Preset> qwen2_presets();
 ModelConfig complete(ModelConfig config);

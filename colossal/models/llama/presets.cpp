@@ -5,13 +5,27 @@ namespace colossal::models {
 namespace llama {
 namespace {
 
+ModelConfig usual(const char* family) {
+  ModelConfig c;
+  c.family = family;
+  c.tie_embeddings = false;
+  return c;
+}
+
+ModelConfig usual_qwen2() {
+  ModelConfig c = usual("qwen2");
+  c.norm_eps = 1e-6;
+  c.rope.theta = 1e6;
+  c.qkv_bias = true;
+  return c;
+}
+
 struct Size {
   int64_t layers, hidden, heads, kv_heads, ffn;
 };
 
 ModelConfig sized(const char* family, const Size& size, int64_t vocab, int64_t positions, double theta) {
-  ModelConfig c;
-  c.family = family;
+  ModelConfig c = usual(family);
   c.num_layers = size.layers;
   c.hidden_size = size.hidden;
   c.num_heads = size.heads;
@@ -20,7 +34,6 @@ ModelConfig sized(const char* family, const Size& size, int64_t vocab, int64_t p
   c.vocab_size = vocab;
   c.max_positions = positions;
   c.rope.theta = theta;
-  c.tie_embeddings = false;
   return c;
 }
 
@@ -98,7 +111,9 @@ Family llama_family() {
   return {.name = "llama",
           .summary = "Llama 1, 2, 3: rotary positions, RMS norm, SwiGLU, grouped-query attention",
           .foreign_type = "llama",
+          .task = Task::causal_language,
           .rotary = true,
+          .usual = llama::usual("llama"),
           .presets = llama::llama_presets(),
           .complete = llama::complete,
           .build = llama::build,
@@ -112,7 +127,9 @@ Family qwen2_family() {
   return {.name = "qwen2",
           .summary = "Qwen2: Llama with query, key and value biases",
           .foreign_type = "qwen2",
+          .task = Task::causal_language,
           .rotary = true,
+          .usual = llama::usual_qwen2(),
           .presets = llama::qwen2_presets(),
           .complete = llama::complete,
           .build = llama::build,

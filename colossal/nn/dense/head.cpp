@@ -17,6 +17,10 @@ DenseHead::DenseHead(const LayerContextPtr& context, const HeadOptions& options)
   } else {
     weight_ = add_parameter("weight", shape, spec, context->parameter_options());
   }
+  if (!options.bias) return;
+  bias_ = add_parameter("bias", {options.vocab_size},
+                        context->replicated({options.vocab_size}, Init::zeros(), false),
+                        context->parameter_options());
 }
 
 const at::Tensor& DenseHead::announced(const at::Tensor& output) const {
@@ -24,18 +28,16 @@ const at::Tensor& DenseHead::announced(const at::Tensor& output) const {
   return output;
 }
 
-at::Tensor DenseHead::logits(const at::Tensor& x) {
-  return announced(functional::linear(x, weight_, at::Tensor()));
-}
+at::Tensor DenseHead::logits(const at::Tensor& x) { return announced(functional::linear(x, weight_, bias_)); }
 
 at::Tensor DenseHead::last_logits(const at::Tensor& x) { return logits(x.select(1, x.size(1) - 1)); }
 
 at::Tensor DenseHead::loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) {
-  return announced(functional::fused_linear_cross_entropy(x, weight_, labels, num_targets));
+  return announced(functional::fused_linear_cross_entropy(x, weight_, labels, num_targets, bias_));
 }
 
 at::Tensor DenseHead::log_probs(const at::Tensor& x, const at::Tensor& labels) {
-  return functional::token_log_probs(x, weight_, labels);
+  return functional::token_log_probs(x, weight_, labels, bias_);
 }
 
 }  // namespace colossal::nn

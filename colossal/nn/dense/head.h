@@ -22,7 +22,7 @@ class DenseHead final : public HeadLayer {
  private:
   const at::Tensor& announced(const at::Tensor& output) const;
 
-  at::Tensor weight_;
+  at::Tensor weight_, bias_;
   functional::DeferredRowsPtr deferred_;  // of the embedding that shares the weight; null: none does
 };
 

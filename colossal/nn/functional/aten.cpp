@@ -28,9 +28,10 @@ at::Tensor visible(const at::Tensor& q, const at::Tensor& k, const AttentionOpti
   return mask;
 }
 
-at::Tensor logits(const at::Tensor& hidden, const at::Tensor& weight) {
-  return at::linear(hidden.reshape({-1, weight.size(1)}), as(weight, hidden.scalar_type()))
-      .to(accumulate_type(hidden.scalar_type()));
+at::Tensor logits(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias) {
+  const at::Tensor y = at::linear(hidden.reshape({-1, weight.size(1)}), as(weight, hidden.scalar_type()))
+                           .to(accumulate_type(hidden.scalar_type()));
+  return bias.defined() ? y + bias : y;
 }
 
 }  // namespace
@@ -93,15 +94,16 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
 }
 
 at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight,
-                                      const at::Tensor& labels, double num_targets) {
-  return at::cross_entropy_loss(logits(hidden, weight), labels.reshape({-1}), {}, at::Reduction::Sum,
+                                      const at::Tensor& labels, double num_targets, const at::Tensor& bias) {
+  return at::cross_entropy_loss(logits(hidden, weight, bias), labels.reshape({-1}), {}, at::Reduction::Sum,
                                 kIgnoredLabel) /
          num_targets;
 }
 
-at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels) {
+at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                           const at::Tensor& bias) {
   at::NoGradGuard no_grad;
-  return at::cross_entropy_loss(logits(hidden, weight), labels.reshape({-1}), {}, at::Reduction::None,
+  return at::cross_entropy_loss(logits(hidden, weight, bias), labels.reshape({-1}), {}, at::Reduction::None,
                                 kIgnoredLabel)
       .neg()
       .view(labels.sizes());

@@ -20,7 +20,8 @@ at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, at::ScalarT
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& options);
 at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight,
-                                      const at::Tensor& labels, double num_targets);
-at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels);
+                                      const at::Tensor& labels, double num_targets, const at::Tensor& bias);
+at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                           const at::Tensor& bias);
 
 }  // namespace colossal::nn::functional::aten

@@ -5,6 +5,7 @@
 
 #include "colossal/nn/functional/aten.h"
 #include "colossal/nn/functional/cross_entropy_kernels.h"
+#include "colossal/nn/functional/optional.h"
 #include "colossal/tensor/cast_cache.h"
 #include "colossal/tensor/matmul.h"
 
@@ -27,13 +28,15 @@ int64_t chunk_rows(int64_t rows, int64_t row_bytes) {
 struct Want {
   bool hidden = false;
   bool weight = false;
-  bool any() const { return hidden || weight; }
+  bool bias = false;
+  bool any() const { return hidden || weight || bias; }
 };
 
 struct Result {
   at::Tensor log_probs;  // [rows], wide; 0 where ignored
   at::Tensor dhidden;    // of -sum(log_probs) * scale
   at::Tensor dweight;
+  at::Tensor dbias;
 };
 
 template <class T>
@@ -50,12 +53,13 @@ void softmax_rows(const at::Tensor& logits, const at::Tensor& dlogits, const int
                    [&](int64_t begin, int64_t end) { simd::run<CrossEntropyRows>(a, begin, end); });
 }
 
-Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels, double scale,
-           Want want) {
+Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
+           const at::Tensor& labels, double scale, Want want) {
   const at::ScalarType type = hidden.scalar_type(), wide = wide_type(type);
   const at::Tensor h = hidden.reshape({-1, hidden.size(-1)}).contiguous(),
                    y = labels.reshape({-1}).contiguous();
   const at::Tensor w = tensor::cached_cast(weight, type).contiguous();
+  const at::Tensor b = bias.defined() ? bias.to(wide) : bias;
   const int64_t rows = h.size(0), vocabulary = w.size(0);
   const auto options = h.options().dtype(wide);
   const bool narrow_gradient = want.any() && type != wide;  // else it takes the place of the logits
@@ -64,7 +68,8 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
   const int64_t chunk = chunk_rows(rows, vocabulary * element_bytes);
   Result result{at::empty({rows}, options), want.hidden ? at::empty_like(h) : at::Tensor(),
                 want.weight ? (rows == 0 ? at::zeros(w.sizes(), options) : at::empty(w.sizes(), options))
-                            : at::Tensor()};
+                            : at::Tensor(),
+                want.bias ? at::zeros({vocabulary}, options) : at::Tensor()};
   const at::Tensor logits_buffer = at::empty({chunk, vocabulary}, options);
   const at::Tensor dlogits_buffer = narrow_gradient ? at::empty({chunk, vocabulary}, h.options())
                                     : want.any()    ? logits_buffer
@@ -74,6 +79,7 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
     const at::Tensor rows_h = h.narrow(0, begin, count), logits = logits_buffer.narrow(0, 0, count);
     const at::Tensor dlogits = want.any() ? dlogits_buffer.narrow(0, 0, count) : at::Tensor();
     tensor::matmul_forward_wide(logits, rows_h, w);
+    if (b.defined()) logits.add_(b);
     with_type(type, [&](auto zero) {
       using T = decltype(zero);
       softmax_rows<T>(logits, dlogits, y.const_data_ptr<int64_t>() + begin,
@@ -84,6 +90,7 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
       tensor::matmul_weight_grad_(result.dweight, dlogits, rows_h,
                                   begin == 0 ? tensor::Accumulate::no : tensor::Accumulate::yes);
     }
+    if (want.bias) result.dbias.add_(sum_rows(dlogits));
   }
   // Often the largest copy of all, and not used again before the next forward: the peak of a step lies in between.
   if (want.weight) tensor::drop_cast(weight);
@@ -102,13 +109,15 @@ double total(const at::Tensor& log_probs) {
 // where that is needed.
 struct FusedLoss : ag::Function<FusedLoss> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
-                            const at::Tensor& labels, double num_targets, bool want_hidden,
-                            bool want_weight) {
+                            const std::optional<at::Tensor>& bias, const at::Tensor& labels,
+                            double num_targets, bool want_hidden, bool want_weight, bool want_bias) {
     RECORD_FUNCTION("colossal::cross_entropy", {});
-    Result r = run(hidden, weight, labels, 1.0 / num_targets, {want_hidden, want_weight});
+    Result r = run(hidden, weight, bias.value_or(at::Tensor()), labels, 1.0 / num_targets,
+                   {want_hidden, want_weight, want_bias});
     if (want_hidden) r.dhidden = r.dhidden.view(hidden.sizes());
     if (want_weight) r.dweight = r.dweight.to(weight.scalar_type());
-    ctx->save_for_backward({r.dhidden, r.dweight});
+    if (want_bias) r.dbias = r.dbias.to(bias->scalar_type());
+    ctx->save_for_backward({r.dhidden, r.dweight, r.dbias});
     return at::full({}, -total(r.log_probs) / num_targets, r.log_probs.options());
   }
 
@@ -116,11 +125,12 @@ struct FusedLoss : ag::Function<FusedLoss> {
     const auto saved = ctx->get_saved_variables();
     const double factor = grads[0].item<double>();
     const auto scaled = [&](const at::Tensor& t) { return !t.defined() || factor == 1 ? t : t * factor; };
-    return {scaled(saved[0]), scaled(saved[1]), {}, {}, {}, {}};
+    return {scaled(saved[0]), scaled(saved[1]), scaled(saved[2]), {}, {}, {}, {}, {}};
   }
 };
 
-void check(const char* where, const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels) {
+void check(const char* where, const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+           const at::Tensor& bias) {
   const bool fits = hidden.dim() > 0 && weight.dim() == 2 && hidden.size(-1) == weight.size(1) &&
                     labels.sizes() == hidden.sizes().slice(0, static_cast<size_t>(hidden.dim() - 1)) &&
                     labels.scalar_type() == at::kLong;
@@ -130,6 +140,10 @@ void check(const char* where, const at::Tensor& hidden, const at::Tensor& weight
                     "h], labels int64 [..].",
                     where, shape_text(hidden.sizes()), shape_text(weight.sizes()),
                     at::toString(labels.scalar_type()), shape_text(labels.sizes())));
+  }
+  if (bias.defined() && (bias.dim() != 1 || bias.size(0) != weight.size(0))) {
+    throw ShapeError(fmt::format("{}: bias is {}. Allowed: {} (the vocabulary).", where,
+                                 shape_text(bias.sizes()), weight.size(0)));
   }
   if (!labels.is_cpu()) return;
   const at::Tensor dense = labels.contiguous();
@@ -146,19 +160,20 @@ void check(const char* where, const at::Tensor& hidden, const at::Tensor& weight
 }  // namespace
 
 at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight,
-                                      const at::Tensor& labels, double num_targets) {
-  check("fused_linear_cross_entropy", hidden, weight, labels);
-  if (!has_kernel(hidden)) return aten::fused_linear_cross_entropy(hidden, weight, labels, num_targets);
+                                      const at::Tensor& labels, double num_targets, const at::Tensor& bias) {
+  check("fused_linear_cross_entropy", hidden, weight, labels, bias);
+  if (!has_kernel(hidden)) return aten::fused_linear_cross_entropy(hidden, weight, labels, num_targets, bias);
   const bool grad = at::GradMode::is_enabled();
-  return FusedLoss::apply(hidden, weight, labels, num_targets, grad && hidden.requires_grad(),
-                          grad && weight.requires_grad());
+  return FusedLoss::apply(hidden, weight, given(bias), labels, num_targets, grad && hidden.requires_grad(),
+                          grad && weight.requires_grad(), grad && bias.defined() && bias.requires_grad());
 }
 
-at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels) {
-  check("token_log_probs", hidden, weight, labels);
+at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                           const at::Tensor& bias) {
+  check("token_log_probs", hidden, weight, labels, bias);
   at::NoGradGuard no_grad;
-  if (!has_kernel(hidden)) return aten::token_log_probs(hidden, weight, labels);
-  return run(hidden, weight, labels, 1.0, {}).log_probs.view(labels.sizes());
+  if (!has_kernel(hidden)) return aten::token_log_probs(hidden, weight, labels, bias);
+  return run(hidden, weight, bias, labels, 1.0, {}).log_probs.view(labels.sizes());
 }
 
 }  // namespace colossal::nn::functional

@@ -16,12 +16,14 @@ inline constexpr int64_t kIgnoredLabel = -100;
 // sum over targets of -log softmax(hidden W^T)[label] / num_targets, 0-d, fp32 (fp64 for fp64). hidden: [..,
 // h]; weight: [vocabulary, h]; labels: int64, the leading shape of hidden, kIgnoredLabel = not a target.
 // num_targets: of the whole global batch, so that losses and gradients of ranks and micro-batches add up.
-// Other labels outside [0, vocabulary) are a ShapeError.
+// Other labels outside [0, vocabulary) are a ShapeError. bias: [vocabulary], added to the logits, or undefined.
 at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight,
-                                      const at::Tensor& labels, double num_targets);
+                                      const at::Tensor& labels, double num_targets,
+                                      const at::Tensor& bias = {});
 
 // log p(label) of every token, 0 where ignored: shape of labels, fp32 (fp64 for fp64). For evaluation: not
 // differentiable.
-at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels);
+at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                           const at::Tensor& bias = {});
 
 }  // namespace colossal::nn::functional

@@ -21,13 +21,15 @@ constexpr int64_t kLogitBytes = int64_t{64} << 20;  // partial logits held at a 
 struct Want {
   bool hidden = false;
   bool weight = false;
-  bool any() const { return hidden || weight; }
+  bool bias = false;
+  bool any() const { return hidden || weight || bias; }
 };
 
 struct Result {
   at::Tensor log_probs;  // [tokens], wide
   at::Tensor dhidden;
   at::Tensor dweight;
+  at::Tensor dbias;
 };
 
 // A softmax over columns that the members of a group share. The logits are overwritten.
@@ -70,8 +72,8 @@ Softmax softmax_over(const at::Tensor& logits, const at::Tensor& labels, double 
   return result;
 }
 
-Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels, double scale,
-           Want want, const VocabularyParallel& head) {
+Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
+           const at::Tensor& labels, double scale, Want want, const VocabularyParallel& head) {
   const at::ScalarType type = hidden.scalar_type(), wide = type == at::kDouble ? at::kDouble : at::kFloat;
   Flight weights = head.ports.weight.start_enter(tensor::cached_cast(weight, type));
   const at::Tensor all = head.ports.input.enter(hidden);
@@ -85,7 +87,8 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
       std::clamp<int64_t>(kLogitBytes / (members * w.size(0) * static_cast<int64_t>(c10::elementSize(wide))),
                           1, std::max<int64_t>(tokens, 1));
   const auto options = hidden.options().dtype(wide);
-  Result result{at::empty({tokens}, options), {}, {}};
+  Result result{
+      at::empty({tokens}, options), {}, {}, want.bias ? at::zeros(bias.sizes(), options) : at::Tensor()};
   const at::Tensor dx = want.hidden ? at::empty_like(x) : at::Tensor();
   const at::Tensor dw = !want.weight  ? at::Tensor()
                         : tokens == 0 ? at::zeros(w.sizes(), options)
@@ -96,10 +99,13 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
     const at::Tensor partial = at::empty({members * count, w.size(0)}, options);
     tensor::matmul_forward_wide(partial, rows, w);
     const at::Tensor logits = output.leave(partial);
+    if (bias.defined()) logits.add_(bias.detach().to(wide));
     const Softmax softmax = softmax_over(logits, y.narrow(0, begin, count), scale,
                                          want.any() ? std::optional(type) : std::nullopt, head);
     result.log_probs.narrow(0, begin, count).copy_(softmax.log_probs);
     if (!want.any()) continue;
+    if (want.bias) result.dbias.add_(softmax.dlogits.sum(0, false, wide));
+    if (!want.hidden && !want.weight) continue;
     const at::Tensor dlogits = output.enter(softmax.dlogits).contiguous();
     if (want.hidden)
       dx.narrow(1, begin, count)
@@ -112,6 +118,7 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
   Flight dweights = want.weight ? head.ports.weight.start_leave(dw) : Flight(at::Tensor());
   if (want.hidden) result.dhidden = head.ports.input.leave(dx.view(all.sizes())).view(hidden.sizes());
   if (want.weight) result.dweight = dweights.wait().to(weight.scalar_type());
+  if (want.bias) result.dbias = result.dbias.to(bias.scalar_type());
   return result;
 }
 
@@ -124,35 +131,38 @@ double total(const at::Tensor& log_probs, const comm::Group& tokens) {
 // The gradients are formed in forward, while logits are there anyway, and scaled in backward where that is needed.
 struct Loss : ag::Function<Loss> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
-                            const at::Tensor& labels, double num_targets, Want want,
-                            const VocabularyParallel& head) {
+                            const std::optional<at::Tensor>& bias, const at::Tensor& labels,
+                            double num_targets, Want want, const VocabularyParallel& head) {
     RECORD_FUNCTION("colossal::vocabulary_parallel_loss", {});
-    const Result r = run(hidden, weight, labels, 1.0 / num_targets, want, head);
-    ctx->save_for_backward({r.dhidden, r.dweight});
+    const Result r = run(hidden, weight, bias.value_or(at::Tensor()), labels, 1.0 / num_targets, want, head);
+    ctx->save_for_backward({r.dhidden, r.dweight, r.dbias});
     return at::full({}, -total(r.log_probs, head.tokens) / num_targets, r.log_probs.options());
   }
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
     const auto kept = ctx->get_saved_variables();
     const double factor = grads[0].item<double>();
     const auto scaled = [&](const at::Tensor& t) { return !t.defined() || factor == 1 ? t : t * factor; };
-    return {scaled(kept[0]), scaled(kept[1]), {}, {}, {}, {}};
+    return {scaled(kept[0]), scaled(kept[1]), scaled(kept[2]), {}, {}, {}, {}};
   }
 };
 
 }  // namespace
 
 at::Tensor vocabulary_parallel_loss(const at::Tensor& hidden, const at::Tensor& weight,
-                                    const at::Tensor& labels, double num_targets,
+                                    const at::Tensor& bias, const at::Tensor& labels, double num_targets,
                                     const VocabularyParallel& head) {
   const bool grad = at::GradMode::is_enabled();
-  return Loss::apply(hidden, weight, labels, num_targets,
-                     Want{grad && hidden.requires_grad(), grad && weight.requires_grad()}, head);
+  return Loss::apply(hidden, weight, bias.defined() ? std::optional(bias) : std::nullopt, labels, num_targets,
+                     Want{grad && hidden.requires_grad(), grad && weight.requires_grad(),
+                          grad && bias.defined() && bias.requires_grad()},
+                     head);
 }
 
 at::Tensor vocabulary_parallel_log_probs(const at::Tensor& hidden, const at::Tensor& weight,
-                                         const at::Tensor& labels, const VocabularyParallel& head) {
+                                         const at::Tensor& bias, const at::Tensor& labels,
+                                         const VocabularyParallel& head) {
   at::NoGradGuard no_grad;
-  return run(hidden, weight, labels, 1.0, {}, head).log_probs.view(labels.sizes());
+  return run(hidden, weight, bias, labels, 1.0, {}, head).log_probs.view(labels.sizes());
 }
 
 }  // namespace colossal::parallel

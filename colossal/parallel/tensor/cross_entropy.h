@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Language-model loss with the vocabulary sharded over a group: fused and chunked over tokens, as nn/functional/cross_entropy.h.
 //
-//   at::Tensor loss = vocabulary_parallel_loss(hidden, weight, labels, num_targets, head);
+//   at::Tensor loss = vocabulary_parallel_loss(hidden, weight, bias, labels, num_targets, head);
 //
 // Per token three numbers are all-reduced (largest logit; sum of exponentials and logit of the label), never logits. Operands and
 // partial logits go through the ports of the mode (port.h). Computed in fp32 (fp64 for fp64). Thread safety: collective.
@@ -21,13 +21,14 @@ struct VocabularyParallel {
 };
 
 // sum over all tokens with a label of -log p(label) / num_targets, 0-d and equal on all ranks of the mode. hidden: this rank's part
-// of the stream; weight: local; labels: int64, of the tokens whose logits this rank gets, -100: none.
+// of the stream; weight: local; bias: of this rank's columns, or undefined; labels: int64, of the tokens whose logits this rank gets, -100: none.
 at::Tensor vocabulary_parallel_loss(const at::Tensor& hidden, const at::Tensor& weight,
-                                    const at::Tensor& labels, double num_targets,
+                                    const at::Tensor& bias, const at::Tensor& labels, double num_targets,
                                     const VocabularyParallel& head);
 
 // log p(label) of this rank's tokens, 0 where there is none: shape of labels. No gradient.
 at::Tensor vocabulary_parallel_log_probs(const at::Tensor& hidden, const at::Tensor& weight,
-                                         const at::Tensor& labels, const VocabularyParallel& head);
+                                         const at::Tensor& bias, const at::Tensor& labels,
+                                         const VocabularyParallel& head);
 
 }  // namespace colossal::parallel

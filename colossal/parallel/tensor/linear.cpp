@@ -142,7 +142,7 @@ TensorLinear::TensorLinear(const nn::LayerContext& context, const nn::LinearOpti
                     {.layout = layout, .init = nn::Init::normal(options.init_std), .sum_axes = axes.replicas},
                     context.parameter_options());
   if (options.bias) {
-    nn::Placement placement = options.role == nn::Role::expand ? context.inner : context.stream;
+    const nn::Placement& placement = options.role == nn::Role::expand ? context.inner : context.stream;
     bias_ = add_parameter(
         "bias", {out}, context.along_hidden(options.out, options.split, placement, nn::Init::zeros(), false),
         context.parameter_options());

@@ -50,6 +50,13 @@ ProductPorts TensorFactory::head_ports() const {
 std::shared_ptr<nn::UnaryLayer> TensorFactory::linear(const nn::LinearOptions& options) {
   if (mode_ == TensorMode::two_d || mode_ == TensorMode::two_and_half_d)
     return std::make_shared<Linear2D>(*context(), options, who_.replica_axes);
+  if (options.role == nn::Role::keep) {
+    // Each rank forms its columns from the whole hidden dim; the weight is whole where the stream's hidden dim is.
+    const WeightAxes axes{.out = who_.stream.hidden, .in = {}, .replicas = who_.stream.token_axes()};
+    const Port input = Port::gather(mesh().group(who_.stream.hidden), -1);
+    return std::make_shared<PortedLinear>(*context(), options, axes, ProductPorts{input, {}, {}},
+                                          tensor_.keep);
+  }
   const bool expands = options.role == nn::Role::expand;
   const WeightAxes axes{.out = expands ? who_.inner.hidden : who_.stream.hidden,
                         .in = expands ? who_.expand_input : who_.contract_input,

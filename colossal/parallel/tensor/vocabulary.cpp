@@ -1,33 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/parallel/tensor/vocabulary.h"
 
-#include <ATen/ops/constant_pad_nd.h>
-
 #include "colossal/base/error.h"
 #include "colossal/comm/autograd.h"
+#include "colossal/nn/common/parts.h"
 #include "colossal/nn/functional/cross_entropy.h"
 
 namespace colossal::parallel {
 namespace {
 
-using nn::Part;
-
-// x with `dim` grown to `size` by `value`.
-at::Tensor padded(const at::Tensor& x, int64_t dim, int64_t size, int64_t value) {
-  if (x.size(dim) == size) return x;
-  std::vector<int64_t> pad(2 * (x.dim() - dim), 0);
-  pad.back() = size - x.size(dim);
-  return at::constant_pad_nd(x, pad, value);
-}
-
-// This rank's rows of [rows, ..] under `axes`, the missing ones filled with `value`.
-at::Tensor own_rows(const at::Tensor& x, const comm::Axes& axes, const comm::Mesh& mesh, int64_t value) {
-  const Part part = nn::part_of(x.size(0), axes, mesh.shape(), mesh.rank());
-  if (part.valid == x.size(0)) return x;
-  return padded(x.narrow(0, std::min(part.begin, x.size(0)), part.valid), 0, part.size, value);
-}
-
-int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
+using nn::own_part;
+using nn::padded;
+using nn::padded_size;
 
 }  // namespace
 
@@ -75,9 +59,10 @@ at::Tensor TensorEmbedding::forward(const at::Tensor& ids_in) {
     }
   }
   // All tokens of the ranks among which the sum is cut.
-  const int64_t rows = round_up(ids_in.size(0), mesh.shape().axes_size(context_->stream.batch));
-  at::Tensor ids = own_rows(padded(ids_in, 0, rows, 0), replicas_, mesh, 0);
-  if (dim_ == 1) ids = padded(ids, 1, round_up(ids.size(1), group_.size()), 0);
+  const nn::Placement& stream = context_->stream;
+  const at::Tensor rows = padded(ids_in, 0, padded_size(ids_in.size(0), stream.batch, mesh), 0);
+  const at::Tensor ids =
+      padded(own_part(rows, 0, replicas_, mesh, 0), 1, padded_size(ids_in.size(1), stream.sequence, mesh), 0);
   const at::Tensor local = ids - first_, mine = local.ge(0).logical_and_(local.lt(valid_));
   const at::Tensor found = nn::functional::embedding(local.masked_fill(mine.logical_not(), 0), weight_,
                                                      context_->compute, deferred_);
@@ -112,15 +97,38 @@ TensorHead::TensorHead(nn::LayerContextPtr context, const nn::HeadOptions& optio
            .tokens = mesh.group(context_->inner.batch),
            .first = first,
            .valid = std::clamp<int64_t>(vocab_size_ - first, 0, each)};
+  if (options.bias) add_bias(table.layout.dims()[0], each);
+}
+
+// Cut like the rows of the weight. A rank adds it to its columns, so the others' part of its gradient is elsewhere.
+void TensorHead::add_bias(const comm::Axes& rows, int64_t columns) {
+  nn::ParameterSpec spec = {.layout = tensor::Layout::padded({vocab_size_}, context_->mesh.shape(), {rows}),
+                            .init = nn::Init::zeros(),
+                            .decay = false,
+                            .sum_axes = {}};
+  for (const comm::Axes& axes : {context_->inner.batch, context_->inner.hidden}) {
+    for (const std::string& axis : axes) {
+      if (std::find(rows.begin(), rows.end(), axis) == rows.end()) spec.sum_axes.push_back(axis);
+    }
+  }
+  num_columns_ = columns;
+  const tensor::Shape local = spec.layout.local_shape();
+  bias_ = add_parameter("bias", local, std::move(spec), context_->parameter_options());
+}
+
+// Of this rank's columns.
+at::Tensor TensorHead::own_bias() const {
+  if (!bias_.defined()) return {};
+  const at::Tensor gathered = comm::gather_from(bias_, head_.ports.weight.group(), 0);
+  return gathered.size(0) == num_columns_ ? gathered : gathered.narrow(0, head_.first, num_columns_);
 }
 
 // The labels of the tokens whose logits this rank gets; none for padding.
 at::Tensor TensorHead::own_labels(const at::Tensor& labels) const {
   const comm::Mesh& mesh = context_->mesh;
-  const int64_t rows = round_up(labels.size(0), mesh.shape().axes_size(context_->inner.batch));
-  const int64_t length = round_up(labels.size(1), mesh.shape().axes_size(context_->stream.sequence));
   const int64_t none = nn::functional::kIgnoredLabel;
-  return padded(own_rows(padded(labels, 0, rows, none), context_->inner.batch, mesh, none), 1, length, none);
+  return padded(own_part(labels, 0, context_->inner.batch, mesh, static_cast<double>(none)), 1,
+                padded_size(labels.size(1), context_->stream.sequence, mesh), static_cast<double>(none));
 }
 
 const at::Tensor& TensorHead::announced(const at::Tensor& output) const {
@@ -129,18 +137,19 @@ const at::Tensor& TensorHead::announced(const at::Tensor& output) const {
 }
 
 at::Tensor TensorHead::loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) {
-  return announced(vocabulary_parallel_loss(x, weight_, own_labels(labels), num_targets, head_));
+  return announced(vocabulary_parallel_loss(x, weight_, own_bias(), own_labels(labels), num_targets, head_));
 }
 
 at::Tensor TensorHead::log_probs(const at::Tensor& x, const at::Tensor& labels) {
-  const at::Tensor own = vocabulary_parallel_log_probs(x, weight_, own_labels(labels), head_);
+  const at::Tensor own = vocabulary_parallel_log_probs(x, weight_, own_bias(), own_labels(labels), head_);
   return comm::join_from(own, head_.tokens, 0).narrow(0, 0, labels.size(0)).narrow(1, 0, labels.size(1));
 }
 
 // All rows and the whole vocabulary on every rank, padding removed but for that of the sequence.
 at::Tensor TensorHead::joined_logits(const at::Tensor& x, const ProductPorts& ports) const {
-  const at::Tensor own = announced(
+  at::Tensor own = announced(
       ported_linear(x, nn::functional::Activation::none, weight_, at::Tensor(), ports, Keep::shards));
+  if (bias_.defined()) own = own + own_bias().to(own.scalar_type());
   const at::Tensor all = comm::join_from(comm::join_from(own, head_.vocabulary, 2), head_.tokens, 0);
   return all.narrow(0, 0, context_->state->num_rows).narrow(2, 0, vocab_size_);
 }

@@ -49,6 +49,8 @@ class TensorHead final : public nn::HeadLayer {
   at::Tensor log_probs(const at::Tensor& x, const at::Tensor& labels) override;
 
  private:
+  void add_bias(const comm::Axes& rows, int64_t columns);
+  at::Tensor own_bias() const;
   at::Tensor joined_logits(const at::Tensor& x, const ProductPorts& ports) const;
   at::Tensor own_labels(const at::Tensor& labels) const;
   const at::Tensor& announced(const at::Tensor& output) const;
@@ -56,7 +58,8 @@ class TensorHead final : public nn::HeadLayer {
   nn::LayerContextPtr context_;
   int64_t vocab_size_;
   VocabularyParallel head_;
-  at::Tensor weight_;
+  at::Tensor weight_, bias_;
+  int64_t num_columns_ = 0;                   // of this rank's logits
   nn::functional::DeferredRowsPtr deferred_;  // of the embedding that shares the weight; null: none does
 };
 

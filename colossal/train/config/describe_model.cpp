@@ -47,7 +47,7 @@ void describe_sizes(config::Section<ModelSection>& s) {
         "Heads of keys and values, shared by groups of attention heads.")
       .at_least(1)
       .at_most(65536)
-      .unset_means("the preset's, else model.num_heads")
+      .unset_means("the preset's, else 1 for palm, model.num_heads for llama and qwen2")
       .only_with("model.family", rotary_families())
       .also_called({"n_kv_heads", "num_key_value_heads", "kv_heads", "num_query_groups"});
   s.key("head_dim", &ModelSection::head_dim, "Width of a head.")
@@ -59,7 +59,8 @@ void describe_sizes(config::Section<ModelSection>& s) {
       .at_least(1)
       .at_most(kMaxSize)
       .unset_means(
-          "the preset's, else 4 × hidden_size for gpt2, 8/3 × hidden_size rounded up to a multiple of 64 "
+          "the preset's, else 4 × hidden_size for gpt2 and palm, 8/3 × hidden_size rounded up to a multiple "
+          "of 64 "
           "for llama and qwen2")
       .also_called({"intermediate_size", "n_inner", "d_ff", "ffn_hidden_size", "ffn_dim", "mlp_size", "ffn"});
   s.key("vocab_size", &ModelSection::vocab_size, "Rows of the embedding; at least the size of the tokenizer.")
@@ -77,7 +78,8 @@ void describe_sizes(config::Section<ModelSection>& s) {
 }  // namespace
 
 void describe_model(config::Section<ModelSection>& s) {
-  s.key("family", &ModelSection::family, "Architecture. llama: Llama 1, 2, 3 and others of its form.")
+  s.key("family", &ModelSection::family,
+        "Architecture. llama: Llama 1, 2, 3 and others of its form; bert and vit cannot be trained yet.")
       .one_of(family_names())
       .meant("gpt", "gpt2")
       .meant("gpt-2", "gpt2")
@@ -103,19 +105,20 @@ void describe_model(config::Section<ModelSection>& s) {
       .below(1)
       .also_called({"attn_pdrop", "attn_dropout"});
   s.key("tie_embeddings", &ModelSection::tie_embeddings, "Use the token embedding as output layer too.")
-      .unset_means("the preset's, else true for gpt2, false for llama and qwen2")
+      .unset_means("the preset's, else true for gpt2 and palm, false for llama and qwen2")
       .also_called({"tie_word_embeddings", "tie_weights", "tied"});
   s.key("rope_theta", &ModelSection::rope_theta, "Base of the rotary frequencies.")
       .above(0)
-      .unset_means("the preset's, else 10000 for llama, 1000000 for qwen2")
+      .unset_means("the preset's, else 10000 for llama and palm, 1000000 for qwen2")
       .only_with("model.family", rotary_families())
       .also_called({"rotary_base", "rope_base"});
   s.key("norm_eps", &ModelSection::norm_eps, "Added to the variance in the norms.")
       .above(0)
       .at_most(0.1)
-      .unset_means("the preset's, else 1e-5 for gpt2 and llama, 1e-6 for qwen2")
+      .unset_means("the preset's, else 1e-5 for gpt2 and llama, 1e-6 for qwen2 and palm")
       .also_called({"layer_norm_epsilon", "layer_norm_eps", "rms_norm_eps", "epsilon"});
-  s.key("init_std", &ModelSection::init_std, "Standard deviation of initial weights.")
+  s.key("init_std", &ModelSection::init_std,
+        "Standard deviation of initial weights. The embedding of palm has 1.")
       .above(0)
       .at_most(10)
       .also_called({"initializer_range", "init_method_std"});

@@ -63,16 +63,11 @@ std::string family_of(const models::ModelConfig& config) {
 }
 
 models::ModelConfig small_sizes(const std::string& family) {
-  models::ModelConfig sizes;
-  const models::Family& found = models::foreign_family(family, "model.family");
-  sizes.family = found.name;
+  models::ModelConfig sizes = models::foreign_family(family, "model.family").usual;
   sizes.num_layers = 6;
   sizes.hidden_size = 384;
   sizes.num_heads = 6;
   sizes.max_positions = 0;
-  sizes.norm_eps = family == "qwen2" ? 1e-6 : 1e-5;
-  sizes.rope.theta = family == "qwen2" ? 1e6 : 10000;
-  sizes.tie_embeddings = !found.rotary;
   return sizes;
 }
 

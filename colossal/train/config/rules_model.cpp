@@ -52,6 +52,24 @@ void check_against_loaded(const RunConfig& asked, const RunConfig& loaded, confi
   }
 }
 
+// Only the next token has a training task.
+bool check_task(const RunConfig& c, config::Review& review) {
+  const ModelSection& m = c.model;
+  const models::Task task = models::foreign_family(m.family, "model.family").task;
+  if (task == models::Task::causal_language) return true;
+  const char* key = m.load ? "model.load" : m.preset ? "model.preset" : "model.family";
+  review.reject(key,
+                fmt::format("{} = \"{}\": a model of family {} {}, which `colossal train` cannot train yet. "
+                            "Allowed: {}.",
+                            key,
+                            m.load     ? *m.load
+                            : m.preset ? *m.preset
+                                       : m.family,
+                            m.family, models::task_text(task),
+                            join(models::families_with(models::Task::causal_language), ", ")));
+  return false;
+}
+
 void resolve_loaded(RunConfig& c, config::Review& review) {
   review.require(
       !c.model.preset, {"model.preset", "model.load"},
@@ -176,13 +194,15 @@ void infer_family(RunConfig& c, config::Review& review) {
 
 void resolve_model(RunConfig& c, config::Review& review) {
   ModelSection& m = c.model;
+  if (!check_task(c, review)) return;
   if (m.load) {
     resolve_loaded(c, review);
   } else {
     const models::ModelConfig sizes = m.preset ? models::preset(*m.preset) : small_sizes(m.family);
     fill_sizes(m, sizes);
-    if (!m.num_kv_heads) m.num_kv_heads = m.num_heads;
-    if (!m.ffn_size) m.ffn_size = models::family(sizes.family).complete(model_config(m, 1)).ffn_size;
+    const models::ModelConfig full = models::family(sizes.family).complete(model_config(m, 1));
+    if (!m.num_kv_heads) m.num_kv_heads = full.num_kv_heads > 0 ? full.num_kv_heads : m.num_heads;
+    if (!m.ffn_size) m.ffn_size = full.ffn_size;
   }
   check_heads(c, review);
   check_positions(c, review);
