@@ -161,8 +161,9 @@ TEST_CASE("bf16 arithmetic over fp32 weights gives the loss and fp32 gradients, 
       CAPTURE(ours[i].name);
       const at::Tensor gradient = ours[i].tensor.grad(), reference = theirs[i].tensor.grad();
       REQUIRE((gradient.scalar_type() == at::kFloat));
-      // But for the key's bias, whose gradient is 0: softmax does not see it.
-      CHECK((gradient - reference).norm().item<double>() < 0.1 * reference.norm().item<double>() + 1e-3);
+      // Where contributions cancel (the key's bias has the gradient 0) what is left is a rounding of probabilities: 2^-8.
+      CHECK((gradient - reference).norm().item<double>() <
+            0.1 * reference.norm().item<double>() + std::ldexp(1.0, -8));
     }
   }
 }
