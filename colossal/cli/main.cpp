@@ -22,6 +22,7 @@ int run(int argc, char** argv) {
   add_tokenize(app, invocation);
   add_checkpoint(app, invocation);
   add_config(app, invocation);
+  add_layout(app, invocation);
   add_report(app, invocation);
   add_doctor(app, invocation);
   app.footer(

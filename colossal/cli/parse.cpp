@@ -77,7 +77,8 @@ std::vector<std::string> options_of(const CLI::App& app) {
 std::string unknown_option(const Called& called, const std::string& word) {
   const std::string name = word.substr(0, word.find('='));
   const std::string bare = name.substr(std::min(name.size(), name.find_first_not_of('-')));
-  const bool has_keys = called.app->get_name() == "train" || called.app->get_name() == "config";
+  const std::string command = called.app->get_name();
+  const bool has_keys = command == "train" || command == "config" || command == "layout";
   const auto key = has_keys ? train::nearest_run_key(bare) : std::nullopt;
   const std::vector<std::string> names = options_of(*called.app);
   const auto option = did_you_mean(name, names);

@@ -15,25 +15,9 @@
 namespace colossal::train {
 namespace {
 
-// model.load: a Hugging Face folder, or a checkpoint of a run in any layout.
-std::shared_ptr<models::LanguageModel> load_model(const ModelSection& section, const Context& context,
-                                                  nn::LayerFactory& make) {
-  const std::filesystem::path path = *section.load;
-  const auto build = [&](models::ModelConfig config) {
-    config.dropout = section.dropout;
-    config.attention_dropout = section.attention_dropout;
-    return models::build_language_model(config, make);
-  };
-  if (std::filesystem::exists(path / "config.json")) {
-    const checkpoint::HuggingFaceFolder folder(path);
-    auto model = build(folder.config());
-    folder.load(nn::parameters(*model, context.mesh), context.rank());
-    return model;
-  }
-  const checkpoint::Checkpoint checkpoint(path);
-  auto model = build(model_config_from(checkpoint.manifest().state.at("model")));
-  load_weights(nn::parameters(*model, context.mesh), checkpoint, context.rank());
-  return model;
+// model.load names a Hugging Face folder, else a checkpoint of a run in any layout.
+bool is_huggingface(const std::filesystem::path& path) {
+  return std::filesystem::exists(path / "config.json");
 }
 
 }  // namespace
@@ -101,18 +85,36 @@ data::Datasets open_datasets(const RunConfig& config, const Context& context) {
   return context.speaks() ? data : data::open_data(options);
 }
 
+models::ModelConfig architecture(const RunConfig& config, int64_t vocab_size) {
+  const ModelSection& section = config.model;
+  if (!section.load) return model_config(section, vocab_size);
+  const std::filesystem::path path = *section.load;
+  models::ModelConfig loaded =
+      is_huggingface(path) ? checkpoint::HuggingFaceFolder(path).config()
+                           : model_config_from(checkpoint::Checkpoint(path).manifest().state.at("model"));
+  loaded.dropout = section.dropout;
+  loaded.attention_dropout = section.attention_dropout;
+  return loaded;
+}
+
 std::shared_ptr<models::LanguageModel> build_model(const RunConfig& config, const Context& context,
                                                    int64_t vocab_size) {
   auto state = std::make_shared<nn::StepState>();
   state->seed = static_cast<uint64_t>(config.run.seed);
   state->global_rows = config.train.global_batch_size;
-  const auto factory =
+  const auto make =
       make_factory(config.parallel, context.mesh, state,
                    {.compute = scalar_type(config.train.precision), .device = context.device()});
-  nn::LayerFactory& make = *factory;
-  if (config.model.load) return load_model(config.model, context, make);
-  auto model = models::build_language_model(model_config(config.model, vocab_size), make);
-  nn::initialize(nn::parameters(*model, context.mesh), state->seed, context.rank());
+  auto model = models::build_language_model(architecture(config, vocab_size), *make);
+  const std::vector<nn::Parameter> parameters = nn::parameters(*model, context.mesh);
+  const std::filesystem::path path = config.model.load.value_or("");
+  if (!config.model.load) {
+    nn::initialize(parameters, state->seed, context.rank());
+  } else if (is_huggingface(path)) {
+    checkpoint::HuggingFaceFolder(path).load(parameters, context.rank());
+  } else {
+    load_weights(parameters, checkpoint::Checkpoint(path), context.rank());
+  }
   return model;
 }
 

@@ -31,6 +31,9 @@ std::unique_ptr<nn::LayerFactory> make_factory(const ParallelSection& parallel, 
 // Tokenises on rank 0 what is not cached yet; the others wait and map the same files, or throw the same ConfigError.
 data::Datasets open_datasets(const RunConfig& config, const Context& context);
 
+// What the model is: as [model] says, or what model.load names. `vocab_size` counts where the run file leaves it open.
+models::ModelConfig architecture(const RunConfig& config, int64_t vocab_size);
+
 // The model with its initial weights: drawn from run.seed, or loaded from model.load. `vocab_size` counts where the run file leaves it open.
 std::shared_ptr<models::LanguageModel> build_model(const RunConfig& config, const Context& context,
                                                    int64_t vocab_size);

@@ -34,7 +34,7 @@ TEST_CASE("commands that do not exist, or are missing") {
        "there is no command \"tarin\". Did you mean \"train\"? See `colossal --help`."},
       {{"help", "infer"},
        "there is no command \"infer\". Commands: train, generate, verify, tokenize, checkpoint, config, "
-       "report, doctor. "
+       "layout, report, doctor. "
        "See `colossal --help`."},
       {{"checkpoint", "lsit", "run"},
        "there is no command \"lsit\". Did you mean \"list\"? See `colossal checkpoint --help`."},
@@ -54,6 +54,11 @@ TEST_CASE("options that do not exist: the nearest one, or the key of the run fil
       {{"train", "run.toml", "--lr", "0.1"},
        "there is no option \"--lr\". Did you mean \"--set optimizer.learning_rate=...\"? See `colossal train "
        "--help`."},
+      {{"layout", "run.toml", "--mode", "2d"},
+       "there is no option \"--mode\". Did you mean \"--set parallel.tensor.mode=...\"? See `colossal layout "
+       "--help`."},
+      {{"layout", "run.toml", "--ranks", "2"},
+       "there is no option \"--ranks\". Did you mean \"--rank\"? See `colossal layout --help`."},
       {{"train", "run.toml", "-np", "2"},
        "there is no option \"-np\". Did you mean \"-n\"? See `colossal train --help`."},
       {{"checkpoint", "export", "run", "hf", "--force"},
@@ -128,7 +133,7 @@ TEST_CASE("help: what the program is, its commands, and for every option that ta
   CHECK(run_colossal({}).output == help.output);
   CHECK(run_colossal({"help"}).output == help.output);
   for (const std::string command :
-       {"train", "generate", "verify", "tokenize", "checkpoint", "config", "report", "doctor"}) {
+       {"train", "generate", "verify", "tokenize", "checkpoint", "config", "layout", "report", "doctor"}) {
     CAPTURE(command);
     CHECK(count(help.output, fmt::format("\n  {} ", command)) == 1);
     const Finished run = run_colossal({"help", command});

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The programs in examples/ do what they promise, alone and on two ranks, and stay short enough to be read.
+// The programs in examples/ do what they promise, alone and on several ranks, stay short enough to be read, and are what the README shows.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <fstream>
+#include <sstream>
 
 #include "tests/cli/program.h"
 
@@ -37,23 +38,96 @@ TEST_CASE("examples have fewer than 100 lines") {
   }
 }
 
+// With small sizes where the example's own are large.
+std::vector<std::string> command_of(const fs::path& source) {
+  if (source.stem() == "linear_2d") return {program_of(source), "32"};
+  return {program_of(source)};
+}
+
+Finished run_under_torchrun(const fs::path& source, int num_ranks) {
+  std::vector<std::string> command = {COLOSSAL_TORCHRUN,  "--no-python",
+                                      "--nproc-per-node", std::to_string(num_ranks),
+                                      "--master-port",    std::to_string(free_port())};
+  for (const std::string& word : command_of(source)) command.push_back(word);
+  return run_process(command);
+}
+
+std::vector<double> losses(const std::string& output) {
+  std::vector<double> values;
+  std::istringstream lines(output);
+  for (std::string line; std::getline(lines, line);)
+    if (const size_t at = line.find("  loss "); at != line.npos)
+      values.push_back(std::stod(line.substr(at + 7)));
+  return values;
+}
+
 TEST_CASE("every example reaches its aim on one rank") {
   for (const fs::path& source : sources()) {
-    const Finished run = run_process({program_of(source)});
+    const Finished run = run_process(command_of(source));
     INFO(source, "\n", run.output);
     CHECK(run.exit_code == 0);
     CHECK(count(run.output, "loss ") >= 2);
   }
 }
 
-TEST_CASE("every example reaches its aim on two ranks of torchrun, and rank 0 alone speaks") {
+TEST_CASE("every example reaches its aim on several ranks of torchrun, and rank 0 alone speaks") {
   for (const fs::path& source : sources()) {
-    const Finished run = run_process({COLOSSAL_TORCHRUN, "--no-python", "--nproc-per-node", "2",
-                                      "--master-port", std::to_string(free_port()), program_of(source)});
+    const Finished run = run_under_torchrun(source, source.stem() == "linear_2d" ? 4 : 2);
     INFO(source, "\n", run.output);
     CHECK(run.exit_code == 0);
     CHECK(count(run.output, "step 100 ") == 1);
   }
+}
+
+TEST_CASE("linear_2d: four ranks learn what one learns") {
+  const fs::path source = fs::path(COLOSSAL_SOURCE_DIR) / "examples/linear_2d.cpp";
+  const std::vector<double> one = losses(run_process(command_of(source)).output),
+                            four = losses(run_under_torchrun(source, 4).output);
+  REQUIRE(one.size() == 4);
+  REQUIRE(four.size() == 4);
+  CHECK(one.front() > 2 * one.back());
+  for (size_t i = 0; i < one.size(); ++i) CHECK(four[i] == doctest::Approx(one[i]).epsilon(0.01));
+}
+
+std::string code_of(std::string line) {
+  line = line.substr(0, line.find("  //"));
+  line.erase(0, std::min(line.size(), line.find_first_not_of(' ')));
+  return line.substr(0, line.find_last_not_of(' ') + 1);
+}
+
+std::vector<std::string> code_lines(std::istream& in, const std::string& end) {
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line) && (end.empty() || line != end);)
+    if (const std::string code = code_of(line); !code.empty()) lines.push_back(code);
+  return lines;
+}
+
+// Whether the lines of `part` stand in `whole` in their order; other lines may be between.
+bool stand_in(const std::vector<std::string>& part, const std::vector<std::string>& whole) {
+  auto at = whole.begin();
+  for (const std::string& line : part) {
+    at = std::find(at, whole.end(), line);
+    if (at == whole.end()) return false;
+    ++at;
+  }
+  return true;
+}
+
+TEST_CASE("the C++ in README.md is that of the examples, line by line") {
+  std::ifstream readme(fs::path(COLOSSAL_SOURCE_DIR) / "README.md");
+  int num_snippets = 0;
+  for (std::string line; std::getline(readme, line);) {
+    if (line != "```cpp") continue;
+    ++num_snippets;
+    const std::vector<std::string> snippet = code_lines(readme, "```");
+    REQUIRE(snippet.size() > 5);
+    CAPTURE(snippet.front());
+    CHECK(std::ranges::any_of(sources(), [&](const fs::path& source) {
+      std::ifstream file(source);
+      return stand_in(snippet, code_lines(file, ""));
+    }));
+  }
+  CHECK(num_snippets == 2);
 }
 
 }  // namespace

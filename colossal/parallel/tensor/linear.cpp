@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/parallel/tensor/linear.h"
 
+#include "colossal/base/error.h"
 #include "colossal/parallel/tensor/handle.h"
+#include "colossal/parallel/tensor/mode.h"
 #include "colossal/parallel/tensor/summa.h"
 #include "colossal/tensor/cast_cache.h"
 #include "colossal/tensor/matmul.h"
@@ -125,6 +127,22 @@ struct Summa : ag::Function<Summa> {
   }
 };
 
+nn::LayerContext square_of(const comm::Mesh& mesh, at::ScalarType dtype) {
+  if (!mesh.has("row") || !mesh.has("column") || mesh.axis_size("row") != mesh.axis_size("column")) {
+    throw ShapeError(fmt::format(
+        "Linear2D: the mesh \"{}\" is no square of ranks. Allowed: axes \"row\" and \"column\" of the same "
+        "size, for example row 2 x column 2.",
+        mesh.shape().describe()));
+  }
+  const Arrangement who = arrangement(TensorMode::two_d);
+  return {.mesh = mesh,
+          .compute = dtype,
+          .parameters = dtype,
+          .device = mesh.world().device(),
+          .stream = who.stream,
+          .inner = who.inner};
+}
+
 }  // namespace
 
 TensorLinear::TensorLinear(const nn::LayerContext& context, const nn::LinearOptions& options,
@@ -169,6 +187,9 @@ Linear2D::Linear2D(const nn::LayerContext& context, const nn::LinearOptions& opt
     : TensorLinear(context, options, {{"column"}, {"row"}, replicas}),
       along_row_(context.mesh.group("column")),
       along_column_(context.mesh.group("row")) {}
+
+Linear2D::Linear2D(const comm::Mesh& mesh, const nn::LinearOptions& options, at::ScalarType dtype)
+    : Linear2D(square_of(mesh, dtype), options) {}
 
 at::Tensor Linear2D::forward(const at::Tensor& x) {
   return Summa::apply(x, weight_, given(bias_), static_cast<int64_t>(activation_),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linear layers of the tensor modes: y = act(x) W^T + b on this rank's parts.
 //
-//   auto up = std::make_shared<Linear2D>(context, LinearOptions{.in = 1024, .out = {16384}});
+//   auto up = std::make_shared<Linear2D>(mesh, LinearOptions{.in = 1024, .out = {16384}});   // mesh: row q x column q
 //   at::Tensor y = up->forward(x);   // [b / q, s, 1024 / q] -> [b / q, s, 16384 / q]
 //
 // Thread safety: one rank, one thread; forward and backward are collective over the mode's groups.
@@ -56,6 +56,9 @@ at::Tensor ported_linear(const at::Tensor& x, nn::functional::Activation activat
 // Sent per rank and operand X [tokens, in], W: (q - 1) / q^2 (|X| + |W|) forward, twice that backward.
 class Linear2D final : public TensorLinear {
  public:
+  // On its own: rows of x over the axis "row", columns over "column" (two_d in mode.h). Weights are uninitialised: nn::initialize.
+  // ShapeError unless `mesh` has both axes, of one size that divides in and out.
+  Linear2D(const comm::Mesh& mesh, const nn::LinearOptions& options, at::ScalarType dtype = at::kFloat);
   Linear2D(const nn::LayerContext& context, const nn::LinearOptions& options,
            const comm::Axes& replicas = {});
   at::Tensor forward(const at::Tensor& x) override;

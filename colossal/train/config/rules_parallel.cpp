@@ -43,8 +43,11 @@ void check_tensor_parallel(const RunConfig& c, config::Review& review) {
   if (how.mode == parallel::TensorMode::none) return;
   const comm::MeshShape mesh(parallel::tensor_axes(how));
   const parallel::Arrangement who = parallel::arrangement(how.mode);
-  const auto need = [&](std::optional<int64_t> value, std::string_view key, const comm::Axes& axes) {
-    const int64_t ways = mesh.axes_size(axes);
+  // The finest cut; coarser ones of the same dim divide it.
+  const auto need = [&](std::optional<int64_t> value, std::string_view key,
+                        std::initializer_list<comm::Axes> cuts) {
+    int64_t ways = 1;
+    for (const comm::Axes& axes : cuts) ways = std::max<int64_t>(ways, mesh.axes_size(axes));
     if (!value || *value % ways == 0) return;
     const int64_t below = *value / ways * ways;
     review.require(
@@ -55,12 +58,10 @@ void check_tensor_parallel(const RunConfig& c, config::Review& review) {
                     below == 0 ? "" : fmt::format("{} or ", below), below + ways));
   };
   const ModelSection& m = c.model;
-  need(m.num_heads, "model.num_heads", who.inner.hidden);
-  for (const comm::Axes& axes : {who.stream.hidden, who.expand_input})
-    need(m.hidden_size, "model.hidden_size", axes);
-  for (const comm::Axes& axes : {who.inner.hidden, who.contract_input})
-    need(m.ffn_size, "model.ffn_size", axes);
-  need(c.train.microbatch_size, "train.microbatch_size", who.stream.batch);
+  need(m.num_heads, "model.num_heads", {who.inner.hidden});
+  need(m.hidden_size, "model.hidden_size", {who.stream.hidden, who.expand_input});
+  need(m.ffn_size, "model.ffn_size", {who.inner.hidden, who.contract_input});
+  need(c.train.microbatch_size, "train.microbatch_size", {who.stream.batch});
 }
 
 }  // namespace colossal::train

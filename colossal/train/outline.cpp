@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/train/outline.h"
+
+#include "colossal/models/family.h"
+#include "colossal/train/build.h"
+#include "colossal/train/config/components.h"
+
+namespace colossal::train {
+
+int64_t Outline::numel() const {
+  int64_t total = 0;
+  for (const nn::Parameter& p : parameters) total += p.layout().numel();
+  return total;
+}
+
+int64_t Outline::local_numel() const {
+  int64_t total = 0;
+  for (const nn::Parameter& p : parameters) total += p.layout().local_numel();
+  return total;
+}
+
+Outline outline_of(const RunConfig& config) {
+  const bool open = !config.model.load && !config.model.vocab_size;
+  const models::ModelConfig model = models::complete(
+      architecture(config, open ? data::Tokenizer::load(config.data.tokenizer)->vocab_size() : 0));
+  const comm::MeshShape shape(mesh_axes(config.parallel));
+  const comm::Mesh mesh(comm::World::fake(0, shape.size(), at::kMeta), shape);
+  const auto make = make_factory(config.parallel, mesh, std::make_shared<nn::StepState>(),
+                                 {.compute = scalar_type(config.train.precision), .device = at::kMeta});
+  return {model, shape, nn::parameters(*models::build(model, *make), mesh)};
+}
+
+}  // namespace colossal::train
