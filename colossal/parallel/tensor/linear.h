@@ -31,6 +31,11 @@ class TensorLinear : public nn::UnaryLayer {
 //   1D expand     x enters by sum                          contract   y leaves by sum
 //   1D-sequence   x is gathered along the sequence                    y is cut along it
 //   3D            x and W are gathered, y is cut along the batch; input and output change roles
+// Sent per rank, of t or q^3 ranks, |A| elements of a whole matrix:
+//   1D expand     2 (t - 1) / t |X| backward               contract   2 (t - 1) / t |Y| forward
+//   1D-sequence   (t - 1) / t |X| forward, twice backward             (t - 1) / t |Y| each way
+//   3D            (q - 1) / q^3 (|X| + |W| + |Y|) each way, and once more X and W backward
+// What is sent backward for x or W to be gathered again falls away where they are kept (Keep::gathered).
 struct ProductPorts {
   Port input, weight, output;
 };
@@ -53,7 +58,8 @@ at::Tensor ported_linear(const at::Tensor& x, nn::functional::Activation activat
                          const at::Tensor& bias, const ProductPorts& ports, Keep keep);
 
 // SUMMA over a q x q grid: panels of x go along rows, panels of W along columns, one step ahead of the product (arXiv 2104.05343).
-// Sent per rank and operand X [tokens, in], W: (q - 1) / q^2 (|X| + |W|) forward, twice that backward.
+// Sent per rank: (q - 1) / q^2 (|X| + |W|) forward, twice that backward. 2.5D: every depth has its own X, |X| / d, and the gradient of W
+// is summed over depth once per step, 2 (d - 1) / d |W| / q^2 (arXiv 2105.14500).
 class Linear2D final : public TensorLinear {
  public:
   // On its own: rows of x over the axis "row", columns over "column" (two_d in mode.h). Weights are uninitialised: nn::initialize.

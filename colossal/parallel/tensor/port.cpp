@@ -16,7 +16,7 @@ at::Tensor joined(const at::Tensor& stacked, int64_t n, int64_t dim) {
   std::vector<int64_t> pieces = sizes;
   pieces.insert(pieces.begin(), n);
   sizes[dim] *= n;
-  return stacked.view(pieces).movedim(0, dim).reshape(sizes);
+  return stacked.view(pieces).movedim(0, dim).reshape(sizes).contiguous();
 }
 
 // The inverse: pieces along `dim` stacked along dim 0.
@@ -33,7 +33,8 @@ at::Tensor stacked(const at::Tensor& x, int64_t n, int64_t dim) {
 
 at::Tensor Flight::wait() {
   work_.wait();
-  return finish_ ? finish_(result_) : result_;
+  const at::Tensor result = std::move(result_);  // lives as long as the caller wants
+  return finish_ ? finish_(result) : result;
 }
 
 Flight Port::start_enter(const at::Tensor& x) const {

@@ -28,6 +28,7 @@ class Panels {
   void start() {
     if (begun_ == group_.size()) return;
     const int root = begun_++, slot = root % 2;
+    buffers_[slot].reset();  // never a third panel
     buffers_[slot] = root == group_.index() ? own_ : at::empty_like(own_);
     works_[slot] = comm::broadcast_async(buffers_[slot], group_, root);
   }

@@ -18,7 +18,9 @@ namespace colossal::parallel {
 nn::ParameterSpec vocabulary_table(const nn::LayerContext& context, int64_t rows, int64_t columns,
                                    const comm::Axes& vocabulary, const comm::Axes& replicas, double init_std);
 
-// Each rank looks up its rows for all tokens; the sum goes to the ranks that hold the tokens.
+// Each rank looks up its rows for all tokens; the sum goes to the ranks that hold the tokens. The table never moves. Sent per rank for
+// X = [b, s, h]: 1D 2 (t - 1) / t |X| forward; else each way: with sequence (t - 1) / t |X|, 2D (q - 1) / q^2 |X| (2.5D: |X| / d),
+// 3D (q^2 - 1) / q^3 |X|.
 class TensorEmbedding final : public nn::UnaryLayer {
  public:
   // vocabulary: axes of the table's rows. The sum is taken over them and cut along `dim` (0 rows, 1 sequence), or kept whole.
@@ -39,6 +41,9 @@ class TensorEmbedding final : public nn::UnaryLayer {
   nn::functional::DeferredRowsPtr deferred_;  // null unless shared
 };
 
+// Sent per rank for the loss, X = [b, s, h], E = [V, h], Z = [b, s, V], V padded: 1D and 1D-sequence 2 (t - 1) / t |X|, 2D
+// 2 (q - 1) / q^2 (|E| + |Z|) (2.5D: |Z| / d), 3D 2 (q - 1) / q^3 (|X| + |E| + |Z|): half of it for the logits, half for the gradients,
+// which are formed along with the loss, so that backward moves nothing. And 3 numbers per token all-reduced over the vocabulary.
 class TensorHead final : public nn::HeadLayer {
  public:
   TensorHead(nn::LayerContextPtr context, const nn::HeadOptions& options, const nn::ParameterSpec& table,
