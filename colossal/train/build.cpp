@@ -68,7 +68,10 @@ std::unique_ptr<nn::LayerFactory> make_factory(const ParallelSection& parallel, 
                                                const nn::FactoryOptions& options) {
   if (parallel.tensor.mode == parallel::TensorMode::none)
     return std::make_unique<nn::DenseFactory>(mesh, std::move(state), options);
-  return std::make_unique<parallel::TensorFactory>(mesh, std::move(state), parallel.tensor.mode, options);
+  const parallel::TensorOptions tensor{.keep = parallel.tensor.keep_gathered ? parallel::Keep::gathered
+                                                                             : parallel::Keep::shards};
+  return std::make_unique<parallel::TensorFactory>(mesh, std::move(state), parallel.tensor.mode, options,
+                                                   tensor);
 }
 
 data::Datasets open_datasets(const RunConfig& config, const Context& context) {

@@ -135,6 +135,7 @@ struct TensorSection {
   parallel::TensorMode mode = parallel::TensorMode::none;
   int64_t size = 1;
   int64_t depth = 1;
+  bool keep_gathered = false;
   parallel::TensorParallel how() const { return {mode, size, depth}; }
 };
 

@@ -15,7 +15,7 @@ using tensor::Layout;
 
 namespace {
 
-constexpr int64_t kTokens = 6, kInputs = 12, kOutputs = 18;
+constexpr int64_t kGridRows = 6, kInputs = 12, kOutputs = 18;
 
 struct Result {
   at::Tensor y, dx, dw;
@@ -29,9 +29,9 @@ Result product(int q) {
     const auto parameters = nn::parameters(linear, mesh);
     nn::initialize(parameters, 3, mesh.rank());
     const auto lies = [&](int64_t columns) {
-      return Layout({kTokens, columns}, mesh.shape(), {{"row"}, {"column"}});
+      return Layout({kGridRows, columns}, mesh.shape(), {{"row"}, {"column"}});
     };
-    const at::Tensor all = at::arange(kTokens * kInputs, at::kDouble).sin().view({kTokens, kInputs});
+    const at::Tensor all = at::arange(kGridRows * kInputs, at::kDouble).sin().view({kGridRows, kInputs});
     const at::Tensor x = tensor::local_piece(all, lies(kInputs), mesh.rank()).clone().requires_grad_();
     const at::Tensor y = linear.forward(x);
     y.square().sum().backward();

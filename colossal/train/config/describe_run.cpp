@@ -99,6 +99,10 @@ void describe_tensor(config::Section<TensorSection>& s) {
       .at_least(1)
       .also_called({"tp", "tensor_parallel_size", "tp_size"});
   s.key("depth", &TensorSection::depth, "2.5d: how many squares are stacked.").at_least(1);
+  s.key("keep_gathered", &TensorSection::keep_gathered,
+        "Keep what was gathered for a product until backward, instead of gathering it again: less "
+        "communication, more memory.")
+      .only_with("parallel.tensor.mode", {"1d-sequence", "3d"});
 }
 
 }  // namespace
