@@ -48,19 +48,30 @@ TEST_CASE("embedding and learned positions") {
   });
 }
 
-TEST_CASE("embedding: an id outside the table is told on every rank") {
+TEST_CASE("ids and labels outside the vocabulary are told on every rank") {
   for (const Setup& setup : setups()) {
     CAPTURE(setup.text());
-    std::vector<std::string> said(setup.how.size);
+    std::vector<std::vector<std::string>> said(setup.how.size);
     comm::run_ranks(static_cast<int>(setup.how.size), [&](std::shared_ptr<comm::World> world) {
       Site site(mesh_of(world, setup.how), setup, at::kDouble);
       const auto table = site.make().embedding({.num_embeddings = kWords, .size = kWidth});
-      said[world->rank()] = error_of<ShapeError>([&] {
-        table->forward(at::full({kBatch, kLength}, kWords, at::kLong));
-      });
+      const auto head = head_of(site);
+      const at::Tensor x = site.part(drawn("x", kStream), Place::stream);
+      at::Tensor labels = some_labels();
+      labels[1][3] = kWords;  // in the padding, where there is some
+      said[world->rank()] = {error_of<ShapeError>([&] {
+                               table->forward(at::full({kBatch, kLength}, kWords, at::kLong));
+                             }),
+                             error_of<ShapeError>([&] { head->loss(x, labels, 1); }),
+                             error_of<ShapeError>([&] { head->log_probs(x, labels.neg()); })};
     });
-    for (const std::string& text : said)
-      CHECK(text == "embedding: id 127 is outside the table of 127 rows (0 to 126).");
+    for (const auto& texts : said) {
+      CHECK(texts[0] == "embedding: id 127 is outside the table of 127 rows (0 to 126).");
+      CHECK(
+          texts[1] ==
+          "head: label 127 (token 10) is outside the vocabulary. Allowed: 0 to 126, or -100 for no target.");
+      CHECK(texts[2].starts_with("head: label -"));
+    }
   }
 }
 

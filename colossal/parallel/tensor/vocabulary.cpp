@@ -13,6 +13,19 @@ using nn::own_part;
 using nn::padded;
 using nn::padded_size;
 
+// Every rank sees all labels, so all of them throw.
+void check_labels(const at::Tensor& labels, int64_t vocab_size) {
+  if (!labels.is_cpu()) return;
+  const at::Tensor outside = labels.lt(0).logical_or(labels.ge(vocab_size));
+  const at::Tensor wrong =
+      outside.logical_and(labels.ne(nn::functional::kIgnoredLabel)).reshape(-1).nonzero();
+  if (wrong.numel() == 0) return;
+  const int64_t token = wrong[0].item<int64_t>();
+  throw ShapeError(fmt::format(
+      "head: label {} (token {}) is outside the vocabulary. Allowed: 0 to {}, or {} for no target.",
+      labels.reshape(-1)[token].item<int64_t>(), token, vocab_size - 1, nn::functional::kIgnoredLabel));
+}
+
 }  // namespace
 
 nn::ParameterSpec vocabulary_table(const nn::LayerContext& context, int64_t rows, int64_t columns,
@@ -125,6 +138,7 @@ at::Tensor TensorHead::own_bias() const {
 
 // The labels of the tokens whose logits this rank gets; none for padding.
 at::Tensor TensorHead::own_labels(const at::Tensor& labels) const {
+  check_labels(labels, vocab_size_);
   const comm::Mesh& mesh = context_->mesh;
   const int64_t none = nn::functional::kIgnoredLabel;
   return padded(own_part(labels, 0, context_->inner.batch, mesh, static_cast<double>(none)), 1,

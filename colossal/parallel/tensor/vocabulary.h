@@ -44,6 +44,7 @@ class TensorEmbedding final : public nn::UnaryLayer {
 // Sent per rank for the loss, X = [b, s, h], E = [V, h], Z = [b, s, V], V padded: 1D and 1D-sequence 2 (t - 1) / t |X|, 2D
 // 2 (q - 1) / q^2 (|E| + |Z|) (2.5D: |Z| / d), 3D 2 (q - 1) / q^3 (|X| + |E| + |Z|): half of it for the logits, half for the gradients,
 // which are formed along with the loss, so that backward moves nothing. And 3 numbers per token all-reduced over the vocabulary.
+// ShapeError for labels outside the vocabulary.
 class TensorHead final : public nn::HeadLayer {
  public:
   TensorHead(nn::LayerContextPtr context, const nn::HeadOptions& options, const nn::ParameterSpec& table,
