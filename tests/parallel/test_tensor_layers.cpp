@@ -4,6 +4,7 @@
 #include "colossal/nn/functional/activation.h"
 #include "colossal/optim/optimizer.h"
 #include "tests/parallel/tensor_modes.h"
+#include "tests/support/error.h"
 
 using namespace colossal;
 using namespace colossal::testing;
@@ -313,4 +314,27 @@ TEST_CASE("what each rank holds of an MLP 256 -> 1024 -> 256 on [16, 256]") {
     });
     for (const auto& shapes : found) CHECK(shapes == held);
   }
+}
+
+TEST_CASE("sizes that the ranks cannot share are refused when the layer is made") {
+  const auto refused = [](const TensorParallel& how, const std::function<void(nn::LayerFactory&)>& make) {
+    Site site(mesh_of(comm::World::fake(0, static_cast<int>(how.size)), how), {how}, at::kDouble);
+    return error_of<ShapeError>([&] { make(site.make()); });
+  };
+  const TensorParallel one_d{TensorMode::one_d, 4}, two_d{TensorMode::two_d, 9},
+      three_d{TensorMode::three_d, 8};
+  CHECK(refused(one_d, [](auto& make) {
+          make.attention({.hidden = 12, .num_heads = 6, .num_kv_heads = 2, .head_dim = 4});
+        }) == "attention: 6 heads cannot be shared by 4 tensor-parallel ranks. Allowed: a multiple of 4.");
+  CHECK(refused(one_d,
+                [](auto& make) {
+                  make.linear({.in = 4, .out = {2, 10}, .split = 1});
+                }) ==
+        "layout of [2, 10, 4]: dim 1 of size 10 does not divide by 4 (tensor). Nearest sizes that do: 8 and "
+        "12.");
+  CHECK(refused(two_d, [](auto& make) { make.norm({.size = 10}); }) ==
+        "layout of [10]: dim 0 of size 10 does not divide by 3 (column). Nearest sizes that do: 9 and 12.");
+  CHECK(refused(three_d, [](auto& make) { make.linear({.in = 6, .out = {8}}); }) ==
+        "layout of [8, 6]: dim 1 of size 6 does not divide by 4 (cube_j x cube_i). Nearest sizes that do: 4 "
+        "and 8.");
 }
