@@ -207,21 +207,22 @@ class GlooBackend final : public Backend {
       wire_.exchange(streams(way.to, total), {});
       return;
     }
+    // Between two nobody relays.
+    const int64_t each = size_ == 2 ? std::min(total, Wire::kMaxMessage) : kRelayBytes;
     Wire::Tickets arriving, leaving;
     const auto pass_on = [&](int64_t begin) {
       for (int peer : way.to)
-        leaving.push_back(wire_.post_send(peer, at_byte(x, begin), std::min(kRelayBytes, total - begin)));
+        leaving.push_back(wire_.post_send(peer, at_byte(x, begin), std::min(each, total - begin)));
     };
-    for (int64_t begin = 0; !way.from.empty() && begin < total; begin += kRelayBytes)
-      arriving.push_back(
-          wire_.post_recv(way.from[0], at_byte(x, begin), std::min(kRelayBytes, total - begin)));
+    for (int64_t begin = 0; !way.from.empty() && begin < total; begin += each)
+      arriving.push_back(wire_.post_recv(way.from[0], at_byte(x, begin), std::min(each, total - begin)));
     if (way.from.empty()) pass_on(0);
     // Both ways: members that take different ones for the root would else wait for each other.
     std::vector<Wire::Stream> both = streams(way.from, 0);
     for (const Wire::Stream& stream : streams(way.to, 0)) both.push_back(stream);
     wire_.exchange(both, both);
-    for (int64_t begin = way.from.empty() ? kRelayBytes : 0; begin < total; begin += kRelayBytes) {
-      if (!arriving.empty()) wire_.wait(arriving[begin / kRelayBytes]);
+    for (int64_t begin = way.from.empty() ? each : 0; begin < total; begin += each) {
+      if (!arriving.empty()) wire_.wait(arriving[begin / each]);
       pass_on(begin);
     }
     wire_.wait_all(leaving);

@@ -19,6 +19,7 @@ constexpr int64_t kStepsAhead = 2;
 // Of all that room. Long messages cost fewer wake-ups: while cores are shared, those cost more than a cache that is missed.
 constexpr int64_t kRoomBytes = 16 << 20;
 constexpr int64_t kLeastPieceBytes = 64 << 10, kMostPieceBytes = 1 << 20;
+constexpr int64_t kFewestSteps = 4;
 constexpr int64_t kLineBytes = 64;
 // Steps whose pieces wait to leave, and whose sums are waited for: neither needs room, and no member waits for another's thread.
 constexpr int64_t kStepsPosted = 16;
@@ -161,7 +162,10 @@ void Reductions::all_reduce(Header header, const at::Tensor& x, ReduceOp op) {
   if (bytes <= kWholeBytes) {
     plan.piece = [bytes](int64_t, int) { return Plan::Piece{0, bytes}; };
   } else {
-    const int64_t piece = std::min(piece_bytes(wire_.size()), round_up((bytes + n - 1) / n, kLineBytes));
+    // Several steps also where it is short: one is added while the next arrives.
+    const int64_t several = std::max(kLeastPieceBytes, (bytes + n * kFewestSteps - 1) / (n * kFewestSteps));
+    const int64_t piece = std::min({piece_bytes(wire_.size()), round_up(several, kLineBytes),
+                                    round_up((bytes + n - 1) / n, kLineBytes)});
     plan.num_steps = num_steps(bytes, n * piece);
     plan.largest = piece;
     plan.share = true;

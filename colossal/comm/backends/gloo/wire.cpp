@@ -181,9 +181,12 @@ void Wire::exchange(const std::vector<Stream>& out, const std::vector<Stream>& i
   for (const Stream& s : in) {
     if (!is_inline(s)) post_payload(tickets, Way::recv, s);
   }
+  Tickets payload;
   for (const Stream& s : out) {
+    // One payload after the other: each member sends to another one, where all at once would crowd the cores.
+    wait_all(payload);
     // The payload first: when its header has arrived, so has the payload, and the receiver's thread wakes once.
-    if (!is_inline(s)) post_payload(tickets, Way::send, s);
+    if (!is_inline(s)) post_payload(payload, Way::send, s);
     const int64_t with = is_inline(s) ? s.bytes : 0;
     leaving.push_back(impl_->room());
     std::memcpy(leaving.back().get(), &s.header, sizeof(Header));
@@ -191,6 +194,7 @@ void Wire::exchange(const std::vector<Stream>& out, const std::vector<Stream>& i
     tickets.push_back(post(Way::send, s.peer, leaving.back().get(), sizeof(Header) + with, kHeaderTag));
   }
   for (const Stream& s : in) receive(s);
+  wait_all(payload);
   wait_all(tickets);
   for (auto& room : leaving) impl_->rooms.push_back(std::move(room));
 }
