@@ -43,7 +43,7 @@ class Bert final : public Model {
   }
   at::Tensor loss(const Inputs& inputs, const TargetCounts& counts) override {
     const at::Tensor x = hidden(inputs);
-    const at::Tensor masked = head_->loss(transformed(x), input(inputs, "labels"), counts.at("labels"));
+    at::Tensor masked = head_->loss(transformed(x), input(inputs, "labels"), counts.at("labels"));
     if (!next_sentence_) return masked;
     return masked +
            next_sentence_->loss(x, input(inputs, "next_sentence_label"), counts.at("next_sentence_label"));

@@ -33,7 +33,7 @@ at::Tensor Dropout::forward(const at::Tensor& x) {
   const auto key = tensor::RandomKey(state.seed).named(site_).at_step(static_cast<uint64_t>(state.step));
   if (slice.size[1] == x.size(1)) return tensor::dropout(x, p_, key, shape, slice);
   const int64_t valid = slice.size[1];  // padding has no element of the mask
-  const at::Tensor rest = x.narrow(1, valid, x.size(1) - valid);
+  at::Tensor rest = x.narrow(1, valid, x.size(1) - valid);
   if (valid == 0) return rest;
   return at::cat({tensor::dropout(x.narrow(1, 0, valid).contiguous(), p_, key, shape, slice), rest}, 1);
 }

@@ -55,7 +55,7 @@ RowSums exponentials_(const at::Tensor& logits) {
 
 at::Tensor scaled_rows(const at::Tensor& logits, const at::Tensor& factors, at::ScalarType dtype) {
   if (!has_kernel(logits) || !has_kernel(dtype)) return (logits * factors.unsqueeze(1)).to(dtype);
-  const at::Tensor out =
+  at::Tensor out =
       dtype == logits.scalar_type() ? logits : at::empty(logits.sizes(), logits.options().dtype(dtype));
   const int64_t rows = logits.size(0), columns = logits.size(1);
   with_type(dtype, [&](auto zero) {

@@ -53,8 +53,8 @@ class PortedLinear final : public TensorLinear {
   Keep keep_;
 };
 
-// The same as a function, differentiable. x: [.., in of this rank], weight: local [out, in], bias: local or undefined.
-at::Tensor ported_linear(const at::Tensor& x, nn::functional::Activation activation, const at::Tensor& weight,
+// The same as a function, differentiable. x: [.., in of this rank], kind: of the activation of x, weight: local [out, in], bias: local or undefined.
+at::Tensor ported_linear(const at::Tensor& x, nn::functional::Activation kind, const at::Tensor& weight,
                          const at::Tensor& bias, const ProductPorts& ports, Keep keep);
 
 // SUMMA over a q x q grid: panels of x go along rows, panels of W along columns, one step ahead of the product (arXiv 2104.05343).

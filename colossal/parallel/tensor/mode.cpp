@@ -32,7 +32,7 @@ std::string nearest(int64_t ranks, int64_t factor, int64_t power, std::string_vi
 }  // namespace
 
 std::optional<TensorMode> tensor_mode(std::string_view name) {
-  const auto found = std::find(std::begin(kTensorModes), std::end(kTensorModes), name);
+  const auto* const found = std::find(std::begin(kTensorModes), std::end(kTensorModes), name);
   if (found == std::end(kTensorModes)) return std::nullopt;
   return static_cast<TensorMode>(found - std::begin(kTensorModes));
 }

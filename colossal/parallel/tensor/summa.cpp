@@ -18,7 +18,7 @@ class Panels {
   Panels(const at::Tensor& own, const comm::Group& group) : own_(own), group_(group) { start(); }
   at::Tensor next() {
     works_[current_].wait();
-    const at::Tensor panel = buffers_[current_];
+    at::Tensor panel = buffers_[current_];
     current_ ^= 1;
     start();
     return panel;
@@ -45,7 +45,7 @@ class Panels {
 class Totals {
  public:
   explicit Totals(const comm::Group& group) : group_(group) {}
-  void add(int member, at::Tensor partial) {
+  void add(int member, const at::Tensor& partial) {
     work_.wait();
     under_way_ = partial;
     if (member == group_.index()) own_ = partial;
