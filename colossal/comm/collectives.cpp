@@ -7,6 +7,7 @@
 
 #include "colossal/base/error.h"
 #include "colossal/comm/checks.h"
+#include "colossal/comm/pieces.h"
 #include "colossal/comm/work_state.h"
 
 namespace colossal::comm {
@@ -61,32 +62,6 @@ Work::State on_contiguous(const at::Tensor& x, Issue&& issue_on) {
   Work::State work = issue_on(copy);
   work.finish = [raw, copy] { raw.copy_(copy); };
   return work;
-}
-
-// [n d0, ...] with pieces stacked along dim 0 -> pieces joined along `dim`.
-at::Tensor unstack(const at::Tensor& stacked, int64_t n, int64_t dim) {
-  if (dim == 0) return stacked;
-  std::vector<int64_t> sizes = stacked.sizes().vec();
-  sizes[0] /= n;
-  sizes.insert(sizes.begin(), n);
-  at::Tensor pieces = stacked.view(sizes).movedim(0, dim);  // [.., n, d, ..]
-  sizes = stacked.sizes().vec();
-  sizes[0] /= n;
-  sizes[dim] *= n;
-  return pieces.reshape(sizes);
-}
-
-// The pieces of `x` along `dim` stacked along dim 0: [.., n d, ..] -> [n d0, ..] with `dim` n times smaller.
-at::Tensor stack_pieces(const at::Tensor& x, int64_t n, int64_t dim) {
-  if (dim == 0) return x.contiguous();
-  std::vector<int64_t> sizes = x.sizes().vec();
-  sizes[dim] /= n;
-  sizes.insert(sizes.begin() + dim, n);
-  const at::Tensor pieces = x.reshape(sizes).movedim(dim, 0);
-  sizes = x.sizes().vec();
-  sizes[dim] /= n;
-  sizes[0] *= n;
-  return pieces.reshape(sizes).contiguous();
 }
 
 Work::State issue_all_reduce(const at::Tensor& x, const Group& group, ReduceOp op) {
@@ -175,7 +150,7 @@ at::Tensor all_gather(const at::Tensor& x, const Group& group, int64_t dim) {
   sizes[0] *= group.size();
   const at::Tensor out = at::empty(sizes, in.options());
   complete(issue_all_gather(out, in, group));
-  return unstack(out, group.size(), dim);
+  return join_pieces(out, group.size(), dim);
 }
 
 Work all_gather_async(const at::Tensor& out, const at::Tensor& in, const Group& group) {
@@ -219,7 +194,7 @@ at::Tensor all_to_all(const at::Tensor& x, const Group& group, int64_t split_dim
   const at::Tensor out = at::empty_like(in);
   complete(issue("all_to_all", group, {in, (group.size() - 1) * bytes(in) / group.size()}, {out, in},
                  [&](Backend& b) { return b.all_to_all(out, in, {}, {}); }));
-  return unstack(out, group.size(), join_dim);
+  return join_pieces(out, group.size(), join_dim);
 }
 
 at::Tensor all_to_all(const at::Tensor& x, const Group& group, const std::vector<int64_t>& send_rows,

@@ -2,7 +2,7 @@
 // How the tensors of a foreign checkpoint lie within our parameters.
 //
 //   // Rows of the query in our fused [3, heads, head_dim, hidden] are "q_proj.weight" [heads * head_dim, hidden]:
-//   weights.add({.name = "q_proj.weight", .shape = {h, h}, .parameter = "blocks.0.attention.qkv.weight", .part = 0});
+//   weights.add("q_proj.weight", {h, h}, "blocks.0.attention.qkv.weight", 0);
 //
 // Thread-safe: values.
 #pragma once
@@ -32,6 +32,17 @@ struct ForeignWeights {
   std::vector<std::pair<std::string, std::string>> old_endings = {};
   // Names that repeat a tensor that is already there (a tied head): accepted when the bytes are the same.
   std::vector<std::pair<std::string, std::string>> repeated = {};
+
+  void add(const std::string& name, std::vector<int64_t> shape, const std::string& parameter,
+           int64_t part = -1) {
+    tensors.push_back({.name = name, .shape = std::move(shape), .parameter = parameter, .part = part});
+  }
+  // "<name>.weight" of this shape and "<name>.bias" of its first dim.
+  void add_both(const std::string& name, const std::vector<int64_t>& shape, const std::string& parameter,
+                int64_t part = -1) {
+    add(name + ".weight", shape, parameter + ".weight", part);
+    add(name + ".bias", {shape.front()}, parameter + ".bias", part);
+  }
 };
 
 }  // namespace colossal::models

@@ -41,45 +41,34 @@ ForeignWeights foreign_weights(const ModelConfig& c) {
   const int64_t h = c.hidden_size;
   const int64_t inner = c.num_heads * c.head_dim;
   ForeignWeights weights;
-  const auto add = [&](const std::string& name, std::vector<int64_t> shape, const std::string& parameter,
-                       int64_t part = -1) {
-    weights.tensors.push_back(
-        {.name = name, .shape = std::move(shape), .parameter = parameter, .part = part});
-  };
-  const auto add_both = [&](const std::string& name, std::vector<int64_t> shape, const std::string& parameter,
-                            int64_t part = -1) {
-    const int64_t out = shape.front();
-    add(name + ".weight", std::move(shape), parameter + ".weight", part);
-    add(name + ".bias", {out}, parameter + ".bias", part);
-  };
-  add("bert.embeddings.word_embeddings.weight", {c.vocab_size, h}, "embedding.weight");
-  add("bert.embeddings.position_embeddings.weight", {c.max_positions, h}, "positions.weight");
-  add("bert.embeddings.token_type_embeddings.weight", {c.num_token_types, h}, "types.weight");
-  add_both("bert.embeddings.LayerNorm", {h}, "embedding_norm");
+  weights.add("bert.embeddings.word_embeddings.weight", {c.vocab_size, h}, "embedding.weight");
+  weights.add("bert.embeddings.position_embeddings.weight", {c.max_positions, h}, "positions.weight");
+  weights.add("bert.embeddings.token_type_embeddings.weight", {c.num_token_types, h}, "types.weight");
+  weights.add_both("bert.embeddings.LayerNorm", {h}, "embedding_norm");
   for (int64_t i = 0; i < c.num_layers; ++i) {
     const std::string theirs = fmt::format("bert.encoder.layer.{}.", i);
     const std::string ours = fmt::format("blocks.{}.", i);
-    add_both(theirs + "attention.self.query", {inner, h}, ours + "attention.qkv", 0);
-    add_both(theirs + "attention.self.key", {inner, h}, ours + "attention.qkv", 1);
-    add_both(theirs + "attention.self.value", {inner, h}, ours + "attention.qkv", 2);
-    add_both(theirs + "attention.output.dense", {h, inner}, ours + "attention.out");
-    add_both(theirs + "attention.output.LayerNorm", {h}, ours + "norm1");
-    add_both(theirs + "intermediate.dense", {c.ffn_size, h}, ours + "mlp.up");
-    add_both(theirs + "output.dense", {h, c.ffn_size}, ours + "mlp.down");
-    add_both(theirs + "output.LayerNorm", {h}, ours + "norm2");
+    weights.add_both(theirs + "attention.self.query", {inner, h}, ours + "attention.qkv", 0);
+    weights.add_both(theirs + "attention.self.key", {inner, h}, ours + "attention.qkv", 1);
+    weights.add_both(theirs + "attention.self.value", {inner, h}, ours + "attention.qkv", 2);
+    weights.add_both(theirs + "attention.output.dense", {h, inner}, ours + "attention.out");
+    weights.add_both(theirs + "attention.output.LayerNorm", {h}, ours + "norm1");
+    weights.add_both(theirs + "intermediate.dense", {c.ffn_size, h}, ours + "mlp.up");
+    weights.add_both(theirs + "output.dense", {h, c.ffn_size}, ours + "mlp.down");
+    weights.add_both(theirs + "output.LayerNorm", {h}, ours + "norm2");
   }
-  add_both("cls.predictions.transform.dense", {h, h}, "transform");
-  add_both("cls.predictions.transform.LayerNorm", {h}, "transform_norm");
-  add("cls.predictions.bias", {c.vocab_size}, "head.bias");
+  weights.add_both("cls.predictions.transform.dense", {h, h}, "transform");
+  weights.add_both("cls.predictions.transform.LayerNorm", {h}, "transform_norm");
+  weights.add("cls.predictions.bias", {c.vocab_size}, "head.bias");
   if (c.tie_embeddings) {
     weights.repeated.emplace_back("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight");
   } else {
-    add("cls.predictions.decoder.weight", {c.vocab_size, h}, "head.weight");
+    weights.add("cls.predictions.decoder.weight", {c.vocab_size, h}, "head.weight");
   }
   if (c.next_sentence) {
-    add("bert.pooler.dense.weight", {h, h}, "next_sentence.pool_weight");
-    add("bert.pooler.dense.bias", {h}, "next_sentence.pool_bias");
-    add_both("cls.seq_relationship", {2, h}, "next_sentence");
+    weights.add("bert.pooler.dense.weight", {h, h}, "next_sentence.pool_weight");
+    weights.add("bert.pooler.dense.bias", {h}, "next_sentence.pool_bias");
+    weights.add_both("cls.seq_relationship", {2, h}, "next_sentence");
   }
   accept_others(weights, c);
   return weights;

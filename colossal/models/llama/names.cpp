@@ -121,38 +121,33 @@ ForeignWeights foreign_weights(const ModelConfig& c) {
   const int64_t inner = c.num_heads * c.head_dim;
   const int64_t kv = c.num_kv_heads * c.head_dim;
   ForeignWeights weights;
-  const auto add = [&](const std::string& name, std::vector<int64_t> shape, const std::string& parameter,
-                       int64_t part = -1) {
-    weights.tensors.push_back(
-        {.name = name, .shape = std::move(shape), .parameter = parameter, .part = part});
-  };
-  add("model.embed_tokens.weight", {c.vocab_size, h}, "embedding.weight");
+  weights.add("model.embed_tokens.weight", {c.vocab_size, h}, "embedding.weight");
   for (int64_t i = 0; i < c.num_layers; ++i) {
     const std::string theirs = fmt::format("model.layers.{}.", i);
     const std::string ours = fmt::format("blocks.{}.", i);
     const auto add_projection = [&](const char* name, int64_t out, const std::string& layer, int64_t part) {
-      add(fmt::format("{}self_attn.{}.weight", theirs, name), {out, h},
-          ours + "attention." + layer + ".weight", part);
+      weights.add(fmt::format("{}self_attn.{}.weight", theirs, name), {out, h},
+                  ours + "attention." + layer + ".weight", part);
       if (c.qkv_bias)
-        add(fmt::format("{}self_attn.{}.bias", theirs, name), {out}, ours + "attention." + layer + ".bias",
-            part);
+        weights.add(fmt::format("{}self_attn.{}.bias", theirs, name), {out},
+                    ours + "attention." + layer + ".bias", part);
     };
     const bool fused = c.num_kv_heads == c.num_heads;
-    add(theirs + "input_layernorm.weight", {h}, ours + "norm1.weight");
+    weights.add(theirs + "input_layernorm.weight", {h}, ours + "norm1.weight");
     add_projection("q_proj", inner, fused ? "qkv" : "query", fused ? 0 : -1);
     add_projection("k_proj", kv, fused ? "qkv" : "key_value", fused ? 1 : 0);
     add_projection("v_proj", kv, fused ? "qkv" : "key_value", fused ? 2 : 1);
-    add(theirs + "self_attn.o_proj.weight", {h, inner}, ours + "attention.out.weight");
-    add(theirs + "post_attention_layernorm.weight", {h}, ours + "norm2.weight");
-    add(theirs + "mlp.gate_proj.weight", {c.ffn_size, h}, ours + "mlp.gate_up.weight", 0);
-    add(theirs + "mlp.up_proj.weight", {c.ffn_size, h}, ours + "mlp.gate_up.weight", 1);
-    add(theirs + "mlp.down_proj.weight", {h, c.ffn_size}, ours + "mlp.down.weight");
+    weights.add(theirs + "self_attn.o_proj.weight", {h, inner}, ours + "attention.out.weight");
+    weights.add(theirs + "post_attention_layernorm.weight", {h}, ours + "norm2.weight");
+    weights.add(theirs + "mlp.gate_proj.weight", {c.ffn_size, h}, ours + "mlp.gate_up.weight", 0);
+    weights.add(theirs + "mlp.up_proj.weight", {c.ffn_size, h}, ours + "mlp.gate_up.weight", 1);
+    weights.add(theirs + "mlp.down_proj.weight", {h, c.ffn_size}, ours + "mlp.down.weight");
   }
-  add("model.norm.weight", {h}, "norm.weight");
+  weights.add("model.norm.weight", {h}, "norm.weight");
   if (c.tie_embeddings) {
     weights.repeated.emplace_back("lm_head.weight", "model.embed_tokens.weight");
   } else {
-    add("lm_head.weight", {c.vocab_size, h}, "head.weight");
+    weights.add("lm_head.weight", {c.vocab_size, h}, "head.weight");
   }
   weights.optional_prefix = "model.";
   weights.ignored_endings = {".rotary_emb.inv_freq"};

@@ -9,35 +9,24 @@ ForeignWeights foreign_weights(const ModelConfig& c) {
   const int64_t h = c.hidden_size;
   const int64_t inner = c.num_heads * c.head_dim;
   ForeignWeights weights;
-  const auto add = [&](const std::string& name, std::vector<int64_t> shape, const std::string& parameter,
-                       int64_t part = -1) {
-    weights.tensors.push_back(
-        {.name = name, .shape = std::move(shape), .parameter = parameter, .part = part});
-  };
-  const auto add_both = [&](const std::string& name, std::vector<int64_t> shape, const std::string& parameter,
-                            int64_t part = -1) {
-    const int64_t out = shape.front();
-    add(name + ".weight", std::move(shape), parameter + ".weight", part);
-    add(name + ".bias", {out}, parameter + ".bias", part);
-  };
-  add("vit.embeddings.cls_token", {1, 1, h}, "patches.class_token");
-  add("vit.embeddings.position_embeddings", {1, c.max_positions, h}, "positions.weight");
-  add_both("vit.embeddings.patch_embeddings.projection", {h, c.image.channels, c.image.patch, c.image.patch},
-           "patches");
+  weights.add("vit.embeddings.cls_token", {1, 1, h}, "patches.class_token");
+  weights.add("vit.embeddings.position_embeddings", {1, c.max_positions, h}, "positions.weight");
+  weights.add_both("vit.embeddings.patch_embeddings.projection",
+                   {h, c.image.channels, c.image.patch, c.image.patch}, "patches");
   for (int64_t i = 0; i < c.num_layers; ++i) {
     const std::string theirs = fmt::format("vit.encoder.layer.{}.", i);
     const std::string ours = fmt::format("blocks.{}.", i);
-    add_both(theirs + "layernorm_before", {h}, ours + "norm1");
-    add_both(theirs + "attention.attention.query", {inner, h}, ours + "attention.qkv", 0);
-    add_both(theirs + "attention.attention.key", {inner, h}, ours + "attention.qkv", 1);
-    add_both(theirs + "attention.attention.value", {inner, h}, ours + "attention.qkv", 2);
-    add_both(theirs + "attention.output.dense", {h, inner}, ours + "attention.out");
-    add_both(theirs + "layernorm_after", {h}, ours + "norm2");
-    add_both(theirs + "intermediate.dense", {c.ffn_size, h}, ours + "mlp.up");
-    add_both(theirs + "output.dense", {h, c.ffn_size}, ours + "mlp.down");
+    weights.add_both(theirs + "layernorm_before", {h}, ours + "norm1");
+    weights.add_both(theirs + "attention.attention.query", {inner, h}, ours + "attention.qkv", 0);
+    weights.add_both(theirs + "attention.attention.key", {inner, h}, ours + "attention.qkv", 1);
+    weights.add_both(theirs + "attention.attention.value", {inner, h}, ours + "attention.qkv", 2);
+    weights.add_both(theirs + "attention.output.dense", {h, inner}, ours + "attention.out");
+    weights.add_both(theirs + "layernorm_after", {h}, ours + "norm2");
+    weights.add_both(theirs + "intermediate.dense", {c.ffn_size, h}, ours + "mlp.up");
+    weights.add_both(theirs + "output.dense", {h, c.ffn_size}, ours + "mlp.down");
   }
-  add_both("vit.layernorm", {h}, "norm");
-  add_both("classifier", {c.image.num_classes, h}, "classifier");
+  weights.add_both("vit.layernorm", {h}, "norm");
+  weights.add_both("classifier", {c.image.num_classes, h}, "classifier");
   return weights;
 }
 

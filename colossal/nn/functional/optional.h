@@ -3,7 +3,7 @@
 //
 //   Linear::apply(x, weight, given(bias));
 //
-// Internal to nn/functional. Thread-safe: pure function.
+// Thread-safe: pure function.
 #pragma once
 #include <ATen/core/Tensor.h>
 

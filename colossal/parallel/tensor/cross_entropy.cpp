@@ -5,6 +5,7 @@
 
 #include "colossal/comm/collectives.h"
 #include "colossal/nn/functional/cross_entropy.h"
+#include "colossal/nn/functional/optional.h"
 #include "colossal/nn/functional/softmax_rows.h"
 #include "colossal/parallel/tensor/handle.h"
 #include "colossal/tensor/cast_cache.h"
@@ -152,7 +153,7 @@ at::Tensor vocabulary_parallel_loss(const at::Tensor& hidden, const at::Tensor& 
                                     const at::Tensor& bias, const at::Tensor& labels, double num_targets,
                                     const VocabularyParallel& head) {
   const bool grad = at::GradMode::is_enabled();
-  return Loss::apply(hidden, weight, bias.defined() ? std::optional(bias) : std::nullopt, labels, num_targets,
+  return Loss::apply(hidden, weight, nn::functional::given(bias), labels, num_targets,
                      Want{grad && hidden.requires_grad(), grad && weight.requires_grad(),
                           grad && bias.defined() && bias.requires_grad()},
                      head);

@@ -2,6 +2,7 @@
 #include "colossal/parallel/tensor/linear.h"
 
 #include "colossal/base/error.h"
+#include "colossal/nn/functional/optional.h"
 #include "colossal/parallel/tensor/handle.h"
 #include "colossal/parallel/tensor/mode.h"
 #include "colossal/parallel/tensor/summa.h"
@@ -15,6 +16,7 @@ namespace ag = torch::autograd;
 using nn::functional::Activation;
 using nn::functional::activation;
 using nn::functional::activation_backward;
+using nn::functional::given;
 
 at::Tensor matrix(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}).contiguous(); }
 
@@ -26,10 +28,6 @@ std::vector<int64_t> with_last(const at::Tensor& x, int64_t last) {
 
 at::Tensor sum_tokens(const at::Tensor& dy, at::ScalarType type) {
   return matrix(dy).sum(0, false, type == at::kDouble ? at::kDouble : at::kFloat).to(type);
-}
-
-std::optional<at::Tensor> given(const at::Tensor& t) {
-  return t.defined() ? std::optional<at::Tensor>(t) : std::nullopt;
 }
 
 struct Plan {

@@ -5,32 +5,9 @@
 #include <ATen/ops/empty.h>
 
 #include "colossal/comm/collectives.h"
+#include "colossal/comm/pieces.h"
 
 namespace colossal::parallel {
-namespace {
-
-// [n d0, ..] of stacked pieces -> pieces joined along `dim`.
-at::Tensor joined(const at::Tensor& stacked, int64_t n, int64_t dim) {
-  std::vector<int64_t> sizes = stacked.sizes().vec();
-  sizes[0] /= n;
-  std::vector<int64_t> pieces = sizes;
-  pieces.insert(pieces.begin(), n);
-  sizes[dim] *= n;
-  return stacked.view(pieces).movedim(0, dim).reshape(sizes).contiguous();
-}
-
-// The inverse: pieces along `dim` stacked along dim 0.
-at::Tensor stacked(const at::Tensor& x, int64_t n, int64_t dim) {
-  std::vector<int64_t> sizes = x.sizes().vec();
-  sizes[dim] /= n;
-  std::vector<int64_t> pieces = sizes;
-  pieces.insert(pieces.begin() + dim, n);
-  sizes[0] *= n;
-  return x.reshape(pieces).movedim(dim, 0).reshape(sizes).contiguous();
-}
-
-}  // namespace
-
 at::Tensor Flight::wait() {
   work_.wait();
   const at::Tensor result = std::move(result_);  // lives as long as the caller wants
@@ -47,7 +24,8 @@ Flight Port::start_enter(const at::Tensor& x) const {
   const at::Tensor out = at::empty(sizes, in.options());
   comm::Work work = comm::all_gather_async(out, in, group_);
   if (dim == 0) return Flight(std::move(work), out, nullptr);
-  return Flight(std::move(work), out, [n, dim](const at::Tensor& all) { return joined(all, n, dim); });
+  return Flight(std::move(work), out,
+                [n, dim](const at::Tensor& all) { return comm::join_pieces(all, n, dim).contiguous(); });
 }
 
 Flight Port::start_leave(const at::Tensor& x) const {
@@ -58,7 +36,7 @@ Flight Port::start_leave(const at::Tensor& x) const {
     return Flight(comm::all_reduce_async(dense, group_), dense, nullptr);
   }
   const int64_t n = group_.size(), dim = dim_ < 0 ? dim_ + x.dim() : dim_;
-  const at::Tensor in = dim == 0 ? x.detach().contiguous() : stacked(x.detach(), n, dim);
+  const at::Tensor in = comm::stack_pieces(x.detach(), n, dim);
   std::vector<int64_t> sizes = in.sizes().vec();
   sizes[0] /= n;
   const at::Tensor out = at::empty(sizes, in.options());
