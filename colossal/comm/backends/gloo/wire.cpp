@@ -63,23 +63,24 @@ bool is_inline(const Wire::Stream& stream) { return stream.bytes <= Wire::kInlin
 }  // namespace
 
 struct Wire::Impl {
-  // A header on its way here. The room outlives the ticket: a ticket that dies early takes it back from Gloo.
+  // A header on its way here.
   struct Arrival {
-    std::unique_ptr<char[]> room;
+    char* room;
     std::shared_ptr<Ticket> ticket;
   };
   explicit Impl(const Endpoint& e) : store(e.store), ranks(e.ranks), index(e.index), mail(e.ranks.size()) {}
+  std::vector<std::unique_ptr<char[]>>
+      rooms;                      // of all headers: they outlive Gloo and its thread, which writes to them
+  std::vector<char*> free_rooms;  // of headers that have come or gone: their pages are there
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
   Store store;
   std::vector<int> ranks;
   int index;
-  using Room = std::unique_ptr<char[]>;
-  std::vector<Room> rooms;                // of headers that have come or gone: their pages are there
   std::vector<std::deque<Arrival>> mail;  // by peer, in the order of the headers
-  Room room() {
-    if (rooms.empty()) return Room(new char[kHeaderRoom]);
-    Room last = std::move(rooms.back());
-    rooms.pop_back();
+  char* room() {
+    if (free_rooms.empty()) return rooms.emplace_back(new char[kHeaderRoom]).get();
+    char* last = free_rooms.back();
+    free_rooms.pop_back();
     return last;
   }
   std::array<Header, kRemembered> past = {};  // what this member took each collective for, by sequence
@@ -176,7 +177,7 @@ void Wire::check(const Stream& mine, const char* theirs) const {
 void Wire::exchange(const std::vector<Stream>& out, const std::vector<Stream>& in) {
   impl_->remember(out);
   impl_->remember(in);
-  std::vector<std::unique_ptr<char[]>> leaving;  // before the tickets, as in Arrival
+  std::vector<char*> leaving;
   Tickets tickets;
   for (const Stream& s : in) {
     if (!is_inline(s)) post_payload(tickets, Way::recv, s);
@@ -189,14 +190,14 @@ void Wire::exchange(const std::vector<Stream>& out, const std::vector<Stream>& i
     if (!is_inline(s)) post_payload(payload, Way::send, s);
     const int64_t with = is_inline(s) ? s.bytes : 0;
     leaving.push_back(impl_->room());
-    std::memcpy(leaving.back().get(), &s.header, sizeof(Header));
-    if (with > 0) std::memcpy(leaving.back().get() + sizeof(Header), s.data, with);
-    tickets.push_back(post(Way::send, s.peer, leaving.back().get(), sizeof(Header) + with, kHeaderTag));
+    std::memcpy(leaving.back(), &s.header, sizeof(Header));
+    if (with > 0) std::memcpy(leaving.back() + sizeof(Header), s.data, with);
+    tickets.push_back(post(Way::send, s.peer, leaving.back(), sizeof(Header) + with, kHeaderTag));
   }
   for (const Stream& s : in) receive(s);
   wait_all(payload);
   wait_all(tickets);
-  for (auto& room : leaving) impl_->rooms.push_back(std::move(room));
+  impl_->free_rooms.insert(impl_->free_rooms.end(), leaving.begin(), leaving.end());
 }
 
 // The next header from the peer, and what it carries.
@@ -204,17 +205,16 @@ void Wire::receive(const Stream& stream) {
   std::deque<Impl::Arrival>& mail = impl_->mail[stream.peer];
   // Here rather than after an arrival: this thread is about to wait, nobody waits for it.
   while (mail.size() < kNumReady) {
-    auto room = impl_->room();
-    auto ticket = post(Way::recv, stream.peer, room.get(), kHeaderRoom, kHeaderTag);
-    mail.push_back({std::move(room), std::move(ticket)});
+    char* room = impl_->room();
+    mail.push_back({room, post(Way::recv, stream.peer, room, kHeaderRoom, kHeaderTag)});
   }
-  Impl::Arrival arrival = std::move(mail.front());
+  const Impl::Arrival arrival = std::move(mail.front());
   mail.pop_front();
   wait(arrival.ticket);
-  check(stream, arrival.room.get());
+  check(stream, arrival.room);
   if (is_inline(stream) && stream.bytes > 0)
-    std::memcpy(stream.data, arrival.room.get() + sizeof(Header), stream.bytes);
-  impl_->rooms.push_back(std::move(arrival.room));
+    std::memcpy(stream.data, arrival.room + sizeof(Header), stream.bytes);
+  impl_->free_rooms.push_back(arrival.room);
 }
 
 void Wire::close(const std::string& cause) noexcept {
