@@ -29,7 +29,7 @@ Json read_config(const std::filesystem::path& path) {
 }
 
 models::ModelConfig to_config(const Json& json, const std::string& where) {
-  return models::foreign_family(json["model_type"].get<std::string>(), where).from_foreign(json, where);
+  return models::foreign_family(json["model_type"].get<std::string>(), where).foreign.read(json, where);
 }
 
 // Collects tensors that do not fit and lists them in one error.
@@ -132,7 +132,7 @@ HuggingFaceFolder::HuggingFaceFolder(const std::filesystem::path& path)
     : path_(path),
       json_(read_config(path / "config.json")),
       config_(to_config(json_, (path / "config.json").string())),
-      mapping_(models::family(config_.family).foreign_weights(config_)),
+      mapping_(models::family(config_.family).foreign.weights(config_)),
       weights_(path) {
   const std::string& first = mapping_.tensors.front().name;
   with_prefix_ =
@@ -226,7 +226,7 @@ void save_huggingface(const std::filesystem::path& folder, const models::ModelCo
                       const HuggingFaceSaveOptions& options) {
   at::NoGradGuard no_grad;
   const models::Family& family = models::family(config.family);
-  const models::ForeignWeights mapping = family.foreign_weights(config);
+  const models::ForeignWeights mapping = family.foreign.weights(config);
   const bool writes = mesh.rank() == 0;
   Exporter exporter(folder, options);
   if (writes) exporter.attempt([&] { exporter.start(mapping, mapping.optional_prefix); });
@@ -241,7 +241,7 @@ void save_huggingface(const std::filesystem::path& folder, const models::ModelCo
   }
   Json json = options.config;
   if (json.is_null()) {
-    json = family.to_foreign(config);
+    json = family.foreign.write(config);
     json["dtype"] = json["torch_dtype"] = dtype_text(options.dtype);
   }
   if (writes) exporter.attempt([&] { exporter.finish(json); });

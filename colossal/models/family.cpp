@@ -8,6 +8,11 @@
 #include "colossal/models/llama/llama.h"
 #include "colossal/models/palm/palm.h"
 #include "colossal/models/vit/vit.h"
+#include "colossal/nn/common/classifier.h"
+#include "colossal/nn/common/positions.h"
+#include "colossal/nn/common/token_types.h"
+#include "colossal/nn/dense/embedding.h"
+#include "colossal/nn/dense_factory.h"
 
 namespace colossal::models {
 namespace {
@@ -18,11 +23,21 @@ std::string hint(const std::string& word, const std::vector<std::string>& allowe
                      near ? fmt::format(" Did you mean \"{}\"?", *near) : "");
 }
 
+int64_t elements(const tensor::Layout& layout) { return c10::multiply_integers(layout.shape()); }
+
+// Not what looks rows up, nor what sees one token of a sequence.
+bool meets_every_token(const nn::Layer& layer) {
+  return dynamic_cast<const nn::DenseEmbedding*>(&layer) == nullptr &&
+         dynamic_cast<const nn::Positions*>(&layer) == nullptr &&
+         dynamic_cast<const nn::TokenTypes*>(&layer) == nullptr &&
+         dynamic_cast<const nn::Classifier*>(&layer) == nullptr;
+}
+
 }  // namespace
 
 const std::vector<Family>& families() {
-  static const std::vector<Family> all = {gpt_family(),  llama_family(), qwen2_family(),
-                                          palm_family(), bert_family(),  vit_family()};
+  static const std::vector<Family> all = {gpt::family(),  llama::family(), llama::qwen2_family(),
+                                          palm::family(), bert::family(),  vit::family()};
   return all;
 }
 
@@ -38,11 +53,26 @@ const Family& family(const std::string& name) {
 const Family& foreign_family(const std::string& model_type, const std::string& where) {
   std::vector<std::string> types;
   for (const Family& candidate : families()) {
-    if (candidate.foreign_type == model_type) return candidate;
-    types.push_back(candidate.foreign_type);
+    if (candidate.name == model_type) return candidate;
+    types.push_back(candidate.name);
   }
   throw ConfigError(
       fmt::format("{}: model_type = \"{}\" is unknown. {}", where, model_type, hint(model_type, types)));
+}
+
+std::vector<Preset> presets(const std::vector<Generation>& table) {
+  std::vector<Preset> all;
+  for (const auto& [shared, sizes] : table) {
+    for (const Generation::Size& size : sizes) {
+      Preset& preset = all.emplace_back(Preset{.name = size.name, .config = shared});
+      preset.config.num_layers = size.layers;
+      preset.config.hidden_size = size.hidden;
+      preset.config.num_heads = size.heads;
+      preset.config.num_kv_heads = size.kv_heads;
+      preset.config.ffn_size = size.ffn;
+    }
+  }
+  return all;
 }
 
 std::vector<std::string> preset_names() {
@@ -62,9 +92,17 @@ ModelConfig preset(const std::string& name) {
   throw ConfigError(fmt::format("model.preset = \"{}\" is unknown. {}", name, hint(name, preset_names())));
 }
 
+ModelConfig by_rules(ModelConfig config) {
+  const Family& own = family(config.family);
+  if (own.rules != nullptr) config = own.rules(std::move(config));
+  if (config.num_kv_heads == 0) config.num_kv_heads = config.num_heads;
+  if (config.ffn_size == 0) config.ffn_size = 4 * config.hidden_size;
+  if (config.activation == Activation::none) config.activation = own.usual.activation;
+  return config;
+}
+
 ModelConfig complete(const ModelConfig& config) {
-  ModelConfig full = family(config.family).complete(config);
-  if (full.num_kv_heads == 0) full.num_kv_heads = full.num_heads;
+  ModelConfig full = by_rules(config);
   std::vector<std::string> found;
   if (full.head_dim == 0 && full.num_heads > 0) {
     full.head_dim = full.hidden_size / full.num_heads;
@@ -141,15 +179,25 @@ std::vector<std::string> families_with(Task task) {
 }
 
 ParameterCount count_parameters(const ModelConfig& config) {
-  const ModelConfig full = complete(config);
-  return family(full.family).count(full);
+  nn::DenseFactory make(comm::Mesh(), std::make_shared<nn::StepState>(), {.device = at::kMeta});
+  const auto model = build(config, make);
+  ParameterCount count;
+  for (const nn::Parameter& p : nn::parameters(*model, make.mesh())) count.total += elements(p.layout());
+  for (const auto& module : model->modules(/*include_self=*/false)) {
+    const auto* layer = dynamic_cast<const nn::Layer*>(module.get());
+    if (layer == nullptr || !meets_every_token(*layer)) continue;
+    const auto weight = layer->specs().find("weight");
+    if (weight != layer->specs().end() && weight->second.layout.shape().size() > 1)
+      count.matmul += elements(weight->second.layout);
+  }
+  return count;
 }
 
 double training_flops_per_token(const ModelConfig& config, int64_t sequence_length) {
   const ModelConfig full = complete(config);
   const double attention =
       12.0 * static_cast<double>(full.num_layers * full.num_heads * full.head_dim * sequence_length);
-  return 6.0 * static_cast<double>(family(full.family).count(full).matmul) + attention;
+  return 6.0 * static_cast<double>(count_parameters(full).matmul) + attention;
 }
 
 }  // namespace colossal::models

@@ -26,26 +26,41 @@ struct Preset {
 // Numbers of parameters, each tied one once.
 struct ParameterCount {
   int64_t total = 0;
-  int64_t matmul =
-      0;  // weights that every token is multiplied with: the head counts, embedding look-ups do not
+  int64_t matmul = 0;  // of matrices that every token meets: the head of a language model, no look-ups
 };
 
+// config.json and weights as Hugging Face stores them.
+struct ForeignFormat {
+  // In both spellings; `where` begins the messages of the ConfigError.
+  ModelConfig (*read)(const Json& json, const std::string& where) = nullptr;
+  Json (*write)(const ModelConfig&) = nullptr;
+  ForeignWeights (*weights)(const ModelConfig&) = nullptr;
+};
+
+// What a family says of itself: what differs from the others.
 struct Family {
-  std::string name = {};          // model.family
-  std::string summary = {};       // one line for help and docs
-  std::string foreign_type = {};  // model_type in config.json of Hugging Face
+  std::string name = {};     // model.family, and model_type in config.json of Hugging Face
+  std::string summary = {};  // one line for help and docs
   Task task = Task::causal_language;
   bool rotary = false;     // positions by rotation: head_dim must be even
   ModelConfig usual = {};  // what a model of the family has unless it says otherwise; its sizes are open
   std::vector<Preset> presets = {};
-  ModelConfig (*complete)(ModelConfig) = nullptr;  // zeros replaced by the family's rules
+  // Zeros replaced by rules of its own, before those that all share (by_rules); null: none.
+  ModelConfig (*rules)(ModelConfig) = nullptr;
   std::shared_ptr<Model> (*build)(const ModelConfig&, nn::LayerFactory&) = nullptr;
-  ParameterCount (*count)(const ModelConfig&) = nullptr;
-  // config.json in both of its spellings; `where` begins the messages of the ConfigError.
-  ModelConfig (*from_foreign)(const Json& json, const std::string& where) = nullptr;
-  Json (*to_foreign)(const ModelConfig&) = nullptr;
-  ForeignWeights (*foreign_weights)(const ModelConfig&) = nullptr;
+  ForeignFormat foreign = {};
 };
+
+// A table of presets: models that share all but their sizes, and these. 0: as the rules say.
+struct Generation {
+  struct Size {
+    const char* name;
+    int64_t layers, hidden, heads, kv_heads = 0, ffn = 0;
+  };
+  ModelConfig shared = {};
+  std::vector<Size> sizes = {};
+};
+std::vector<Preset> presets(const std::vector<Generation>& table);
 
 const std::vector<Family>& families();
 // By name; ConfigError lists the families and the nearest.
@@ -57,7 +72,9 @@ std::vector<std::string> preset_names();
 // ConfigError lists the presets and the nearest.
 ModelConfig preset(const std::string& name);
 
-// Fills in what is 0 by the family's rules and checks the result: ConfigError with all problems.
+// Fills in what is 0: by the family's rules, then keys and values of every head, an MLP of 4 h, the usual activation. Checks nothing.
+ModelConfig by_rules(ModelConfig config);
+// The same and checks the result: ConfigError with all problems.
 ModelConfig complete(const ModelConfig& config);
 
 // A fresh model, parameters uninitialised (nn::initialize or a checkpoint fills them). `config` may hold zeros.
@@ -73,6 +90,7 @@ std::string_view task_text(Task task);
 // Names of the families with this task.
 std::vector<std::string> families_with(Task task);
 
+// Of the model itself, built without memory.
 ParameterCount count_parameters(const ModelConfig& config);
 // Multiply-adds of forward and backward, each counted as 2: 6 per matmul parameter, and 12 * layers * heads * head_dim * sequence for
 // the attention scores and their use (the causal half is not subtracted), Megatron's and PaLM's convention. Images: per patch.

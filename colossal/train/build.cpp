@@ -23,12 +23,12 @@ bool is_huggingface(const std::filesystem::path& path) {
 }  // namespace
 
 Json model_json(const models::ModelConfig& config) {
-  return {{"family", config.family}, {"config", models::family(config.family).to_foreign(config)}};
+  return {{"family", config.family}, {"config", models::family(config.family).foreign.write(config)}};
 }
 
 models::ModelConfig model_config_from(const Json& json) {
   return models::family(json.at("family").get<std::string>())
-      .from_foreign(json.at("config"), "manifest.json: state.model.config");
+      .foreign.read(json.at("config"), "manifest.json: state.model.config");
 }
 
 at::Device device_of(const RunConfig& config) {

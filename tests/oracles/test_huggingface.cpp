@@ -190,15 +190,15 @@ TEST_CASE("both spellings of config.json say the same") {
     CAPTURE(name);
     const auto read = [&](const char* file) {
       const Json json = Json::parse(read_file(kModels / name / file));
-      return models::foreign_family(json["model_type"], "config.json").from_foreign(json, "config.json");
+      return models::foreign_family(json["model_type"], "config.json").foreign.read(json, "config.json");
     };
     const models::ModelConfig config = read("config.json");
     CHECK(config == read("config.legacy.json"));
     const models::Family& family = models::family(config.family);
-    Json both = family.to_foreign(config);
-    CHECK(family.from_foreign(both, "ours") == config);
+    Json both = family.foreign.write(config);
+    CHECK(family.foreign.read(both, "ours") == config);
     both.erase("rope_parameters");
-    CHECK(family.from_foreign(both, "ours, 4.x") == config);
+    CHECK(family.foreign.read(both, "ours, 4.x") == config);
   }
 }
 

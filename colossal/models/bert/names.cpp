@@ -35,8 +35,6 @@ void accept_others(ForeignWeights& weights, const ModelConfig& c) {
   weights.old_endings = {{".LayerNorm.weight", ".LayerNorm.gamma"}, {".LayerNorm.bias", ".LayerNorm.beta"}};
 }
 
-}  // namespace
-
 ForeignWeights foreign_weights(const ModelConfig& c) {
   const int64_t h = c.hidden_size;
   const int64_t inner = c.num_heads * c.head_dim;
@@ -118,5 +116,9 @@ Json to_foreign(const ModelConfig& c) {
           {"type_vocab_size", c.num_token_types},
           {"vocab_size", c.vocab_size}};
 }
+
+}  // namespace
+
+ForeignFormat foreign() { return {from_foreign, to_foreign, foreign_weights}; }
 
 }  // namespace colossal::models::bert

@@ -4,6 +4,7 @@
 #include "colossal/models/gpt/gpt.h"
 
 namespace colossal::models::gpt {
+namespace {
 
 ForeignWeights foreign_weights(const ModelConfig& c) {
   const int64_t h = c.hidden_size;
@@ -91,5 +92,9 @@ Json to_foreign(const ModelConfig& c) {
           {"tie_word_embeddings", c.tie_embeddings},
           {"vocab_size", c.vocab_size}};
 }
+
+}  // namespace
+
+ForeignFormat foreign() { return {from_foreign, to_foreign, foreign_weights}; }
 
 }  // namespace colossal::models::gpt

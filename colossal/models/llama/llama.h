@@ -8,21 +8,11 @@
 #pragma once
 #include "colossal/models/family.h"
 
-namespace colossal::models {
+namespace colossal::models::llama {
 
-Family llama_family();
+Family family();
 Family qwen2_family();
-
-namespace llama {
 std::shared_ptr<Model> build(const ModelConfig& config, nn::LayerFactory& make);
-std::vector<Preset> llama_presets();
-std::vector<Preset> qwen2_presets();
-ModelConfig complete(ModelConfig config);
-ParameterCount count(const ModelConfig& config);
-ModelConfig llama_from_foreign(const Json& json, const std::string& where);
-ModelConfig qwen2_from_foreign(const Json& json, const std::string& where);
-Json to_foreign(const ModelConfig& config);
-ForeignWeights foreign_weights(const ModelConfig& config);
-}  // namespace llama
+ForeignFormat foreign();
 
-}  // namespace colossal::models
+}  // namespace colossal::models::llama

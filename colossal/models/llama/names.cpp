@@ -63,24 +63,16 @@ ModelConfig read_common(ForeignConfig& read, const std::string& where) {
   return c;
 }
 
-}  // namespace
-
-ModelConfig llama_from_foreign(const Json& json, const std::string& where) {
+ModelConfig from_foreign(const Json& json, const std::string& where) {
   ForeignConfig read(json, where);
   ModelConfig c = read_common(read, where);
-  c.family = "llama";
-  read.must_be("attention_bias", false);
-  read.must_be("mlp_bias", false);
-  read.finish();
-  return models::complete(c);
-}
-
-ModelConfig qwen2_from_foreign(const Json& json, const std::string& where) {
-  ForeignConfig read(json, where);
-  ModelConfig c = read_common(read, where);
-  c.family = "qwen2";
-  c.qkv_bias = true;
-  read.must_be("use_sliding_window", false);
+  c.family = read.text("model_type");
+  if (c.family == "qwen2") {
+    read.must_be("use_sliding_window", false);
+  } else {
+    read.must_be("attention_bias", false);
+    read.must_be("mlp_bias", false);
+  }
   read.finish();
   return models::complete(c);
 }
@@ -153,5 +145,9 @@ ForeignWeights foreign_weights(const ModelConfig& c) {
   weights.ignored_endings = {".rotary_emb.inv_freq"};
   return weights;
 }
+
+}  // namespace
+
+ForeignFormat foreign() { return {from_foreign, to_foreign, foreign_weights}; }
 
 }  // namespace colossal::models::llama

@@ -8,18 +8,10 @@
 #pragma once
 #include "colossal/models/family.h"
 
-namespace colossal::models {
+namespace colossal::models::palm {
 
-Family palm_family();
-
-namespace palm {
+Family family();
 std::shared_ptr<Model> build(const ModelConfig& config, nn::LayerFactory& make);
-std::vector<Preset> presets();
-ModelConfig complete(ModelConfig config);
-ParameterCount count(const ModelConfig& config);
-ModelConfig from_foreign(const Json& json, const std::string& where);
-Json to_foreign(const ModelConfig& config);
-ForeignWeights foreign_weights(const ModelConfig& config);
-}  // namespace palm
+ForeignFormat foreign();
 
-}  // namespace colossal::models
+}  // namespace colossal::models::palm

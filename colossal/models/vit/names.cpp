@@ -4,6 +4,7 @@
 #include "colossal/models/vit/vit.h"
 
 namespace colossal::models::vit {
+namespace {
 
 ForeignWeights foreign_weights(const ModelConfig& c) {
   const int64_t h = c.hidden_size;
@@ -78,5 +79,9 @@ Json to_foreign(const ModelConfig& c) {
           {"patch_size", c.image.patch},
           {"qkv_bias", true}};
 }
+
+}  // namespace
+
+ForeignFormat foreign() { return {from_foreign, to_foreign, foreign_weights}; }
 
 }  // namespace colossal::models::vit

@@ -9,18 +9,10 @@
 #pragma once
 #include "colossal/models/family.h"
 
-namespace colossal::models {
+namespace colossal::models::vit {
 
-Family vit_family();
-
-namespace vit {
+Family family();
 std::shared_ptr<Model> build(const ModelConfig& config, nn::LayerFactory& make);
-std::vector<Preset> presets();
-ModelConfig complete(ModelConfig config);
-ParameterCount count(const ModelConfig& config);
-ModelConfig from_foreign(const Json& json, const std::string& where);
-Json to_foreign(const ModelConfig& config);
-ForeignWeights foreign_weights(const ModelConfig& config);
-}  // namespace vit
+ForeignFormat foreign();
 
-}  // namespace colossal::models
+}  // namespace colossal::models::vit

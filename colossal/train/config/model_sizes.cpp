@@ -36,14 +36,14 @@ std::optional<models::ModelConfig> read_manifest(const std::filesystem::path& pa
 
 std::vector<std::string> family_names() {
   std::vector<std::string> names;
-  for (const models::Family& family : models::families()) names.push_back(family.foreign_type);
+  for (const models::Family& family : models::families()) names.push_back(family.name);
   return names;
 }
 
 std::vector<std::string> rotary_families() {
   std::vector<std::string> names;
   for (const models::Family& family : models::families()) {
-    if (family.rotary) names.push_back(family.foreign_type);
+    if (family.rotary) names.push_back(family.name);
   }
   return names;
 }
@@ -53,14 +53,12 @@ std::string preset_help() {
   for (const models::Family& family : models::families()) {
     std::vector<std::string> names;
     for (const models::Preset& preset : family.presets) names.push_back(preset.name);
-    lines.push_back(fmt::format("{}: {}", family.foreign_type, join(names, ", ")));
+    lines.push_back(fmt::format("{}: {}", family.name, join(names, ", ")));
   }
   return join(lines, "; ") + ".";
 }
 
-std::string family_of(const models::ModelConfig& config) {
-  return models::family(config.family).foreign_type;
-}
+std::string family_of(const models::ModelConfig& config) { return models::family(config.family).name; }
 
 models::ModelConfig small_sizes(const std::string& family) {
   models::ModelConfig sizes = models::foreign_family(family, "model.family").usual;
@@ -101,7 +99,7 @@ std::optional<models::ModelConfig> read_loaded(const std::string& folder) {
           fmt::format("model.load = \"{}\": config.json is no JSON object with a model_type.", folder));
     }
     const std::string where = config_json.string();
-    return models::complete(models::foreign_family(json["model_type"], where).from_foreign(json, where));
+    return models::complete(models::foreign_family(json["model_type"], where).foreign.read(json, where));
   }
   const std::filesystem::path manifest = std::filesystem::path(folder) / "manifest.json";
   return std::filesystem::is_regular_file(manifest, ignored) ? read_manifest(manifest) : std::nullopt;

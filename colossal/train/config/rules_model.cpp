@@ -174,14 +174,14 @@ void infer_family(RunConfig& c, config::Review& review) {
   std::vector<std::string> names;
   for (const models::Family& family : models::families()) {
     for (const models::Preset& preset : family.presets) {
-      if (!review.given("model.family") || family.foreign_type == m.family) names.push_back(preset.name);
+      if (!review.given("model.family") || family.name == m.family) names.push_back(preset.name);
       if (preset.name != *m.preset) continue;
-      if (!review.given("model.family")) m.family = family.foreign_type;
-      if (family.foreign_type == m.family) return;
+      if (!review.given("model.family")) m.family = family.name;
+      if (family.name == m.family) return;
       review.reject("model.preset",
                     fmt::format("model.preset = \"{}\" is of family {}, but model.family = \"{}\". Remove "
                                 "model.family, or set it to \"{}\".",
-                                *m.preset, family.foreign_type, m.family, family.foreign_type));
+                                *m.preset, family.name, m.family, family.name));
       return;
     }
   }
@@ -200,8 +200,8 @@ void resolve_model(RunConfig& c, config::Review& review) {
   } else {
     const models::ModelConfig sizes = m.preset ? models::preset(*m.preset) : small_sizes(m.family);
     fill_sizes(m, sizes);
-    const models::ModelConfig full = models::family(sizes.family).complete(model_config(m, 1));
-    if (!m.num_kv_heads) m.num_kv_heads = full.num_kv_heads > 0 ? full.num_kv_heads : m.num_heads;
+    const models::ModelConfig full = models::by_rules(model_config(m, 1));
+    if (!m.num_kv_heads) m.num_kv_heads = full.num_kv_heads;
     if (!m.ffn_size) m.ffn_size = full.ffn_size;
   }
   check_heads(c, review);
