@@ -3,10 +3,9 @@
 // work as well.
 #include "colossal/comm/autograd.h"
 
-#include <torch/csrc/autograd/custom_function.h>
-
 #include "colossal/comm/checks.h"
 #include "colossal/comm/collectives.h"
+#include "colossal/comm/saved.h"
 
 namespace colossal::comm {
 
@@ -15,21 +14,14 @@ namespace {
 namespace ag = torch::autograd;
 using Map = std::function<at::Tensor(const at::Tensor&)>;
 
-struct Adjoint final : torch::CustomClassHolder {
-  explicit Adjoint(Map m) : map(std::move(m)) {}
-  Map map;
-};
-
 struct LinearMap : ag::Function<LinearMap> {
   static at::Tensor forward(ag::AutogradContext* context, const at::Tensor& x, const Map& map,
                             const Map& adjoint) {
-    context->saved_data["adjoint"] = c10::IValue::make_capsule(c10::make_intrusive<Adjoint>(adjoint));
+    save(*context, "adjoint", adjoint);
     return map(x);
   }
   static ag::variable_list backward(ag::AutogradContext* context, ag::variable_list gradients) {
-    const auto adjoint =
-        c10::static_intrusive_pointer_cast<Adjoint>(context->saved_data["adjoint"].toCapsule());
-    return {adjoint->map(gradients[0]), at::Tensor(), at::Tensor()};
+    return {saved<Map>(*context, "adjoint")(gradients[0]), at::Tensor(), at::Tensor()};
   }
 };
 

@@ -15,7 +15,7 @@ at::Tensor DenseEmbedding::forward(const at::Tensor& ids) {
 
 const functional::DeferredRowsPtr& DenseEmbedding::share_gradient() {
   if (!deferred_ && weight_.requires_grad()) {
-    deferred_ = c10::make_intrusive<functional::DeferredRows>();
+    deferred_ = std::make_shared<functional::DeferredRows>();
     deferred_->attach(weight_);
   }
   return deferred_;

@@ -3,6 +3,7 @@
 
 #include <ATen/record_function.h>
 
+#include "colossal/comm/saved.h"
 #include "colossal/nn/functional/aten.h"
 #include "colossal/nn/functional/kernel.h"
 
@@ -90,7 +91,7 @@ struct Embedding : ag::Function<Embedding> {
       });
     });
     ctx->save_for_backward({ids});
-    if (deferred) ctx->saved_data["deferred"] = at::IValue::make_capsule(deferred);
+    comm::save(*ctx, "deferred", deferred);
     ctx->saved_data["rows"] = table.size(0);
     ctx->saved_data["type"] = static_cast<int64_t>(table.scalar_type());
     return out;
@@ -98,9 +99,8 @@ struct Embedding : ag::Function<Embedding> {
 
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
     const at::Tensor ids = ctx->get_saved_variables()[0], dy = grads[0].contiguous();
-    const auto deferred = ctx->saved_data.find("deferred");
-    if (deferred != ctx->saved_data.end() &&
-        static_cast<DeferredRows&>(*deferred->second.toCapsule()).take(ids, dy)) {
+    const auto& deferred = comm::saved<DeferredRowsPtr>(*ctx, "deferred");
+    if (deferred && deferred->take(ids, dy)) {
       return {at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
     }
     const auto type = static_cast<at::ScalarType>(ctx->saved_data["type"].toInt());
@@ -114,14 +114,12 @@ struct Embedding : ag::Function<Embedding> {
 }  // namespace
 
 void DeferredRows::attach(const at::Tensor& table) {
-  table.register_hook(
-      [self = DeferredRowsPtr::reclaim_copy(this)](const at::Tensor& dense) { return self->add_to(dense); });
+  table.register_hook([self = shared_from_this()](const at::Tensor& dense) { return self->add_to(dense); });
 }
 
 void DeferredRows::expect_dense_from(const at::Tensor& output) {
   if (!output.requires_grad() || output.is_leaf()) return;
-  output.register_hook(
-      [self = DeferredRowsPtr::reclaim_copy(this)](const at::Tensor&) { self->expected_ = true; });
+  output.register_hook([self = shared_from_this()](const at::Tensor&) { self->expected_ = true; });
 }
 
 bool DeferredRows::take(const at::Tensor& ids, const at::Tensor& dy) {

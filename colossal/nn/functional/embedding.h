@@ -8,8 +8,8 @@
 // pure function.
 #pragma once
 #include <ATen/core/Tensor.h>
-#include <ATen/core/ivalue.h>
 
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -18,7 +18,7 @@ namespace colossal::nn::functional {
 
 // For a table that also gets a dense gradient in the same backward (that of a tied head): rows wait here and are added to the dense
 // gradient when it arrives, instead of a second table of zeros. One backward at a time.
-class DeferredRows final : public torch::CustomClassHolder {
+class DeferredRows final : public std::enable_shared_from_this<DeferredRows> {
  public:
   // Once, with the leaf that `embedding` reads.
   void attach(const at::Tensor& table);
@@ -33,7 +33,7 @@ class DeferredRows final : public torch::CustomClassHolder {
   bool expected_ = false;
   std::vector<std::pair<at::Tensor, at::Tensor>> rows_;  // ids, dy
 };
-using DeferredRowsPtr = c10::intrusive_ptr<DeferredRows>;
+using DeferredRowsPtr = std::shared_ptr<DeferredRows>;
 
 // ids outside [0, table.size(0)) are a ShapeError. dtype: of the result; default: of the table.
 at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, std::optional<at::ScalarType> dtype = {},

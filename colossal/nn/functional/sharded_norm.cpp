@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/nn/functional/sharded_norm.h"
 
-#include <ATen/core/ivalue.h>
 #include <ATen/ops/stack.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include "colossal/comm/collectives.h"
+#include "colossal/comm/saved.h"
 #include "colossal/nn/functional/kernel.h"
 #include "colossal/nn/functional/optional.h"
 
@@ -13,11 +12,6 @@ namespace colossal::nn::functional {
 namespace {
 
 namespace ag = torch::autograd;
-
-struct GroupHandle final : torch::CustomClassHolder {
-  explicit GroupHandle(comm::Group g) : group(std::move(g)) {}
-  comm::Group group;
-};
 
 at::Tensor sum_tokens(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}).sum(0); }
 
@@ -43,7 +37,7 @@ struct ShardedNorm : ag::Function<ShardedNorm> {
     at::Tensor y = difference * scale * weight.to(wide);
     if (bias) y = y + bias->to(wide);
     ctx->save_for_backward({x, weight, mean, scale});
-    ctx->saved_data["group"] = c10::IValue::make_capsule(c10::make_intrusive<GroupHandle>(group));
+    comm::save(*ctx, "group", group);
     if (bias) ctx->saved_data["bias_type"] = static_cast<int64_t>(bias->scalar_type());
     return y.to(x.scalar_type());
   }
@@ -51,8 +45,7 @@ struct ShardedNorm : ag::Function<ShardedNorm> {
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
     const auto saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &mean = saved[2], &scale = saved[3];
-    const auto handle = ctx->saved_data["group"].toCapsule();
-    const comm::Group& group = static_cast<GroupHandle&>(*handle).group;
+    const auto& group = comm::saved<comm::Group>(*ctx, "group");
     const at::ScalarType wide = wide_type(x.scalar_type());
     const auto size = static_cast<double>(x.size(-1) * group.size());
     const at::Tensor dy = grads[0].to(wide);

@@ -7,7 +7,6 @@
 #include "colossal/nn/functional/cross_entropy.h"
 #include "colossal/nn/functional/optional.h"
 #include "colossal/nn/functional/softmax_rows.h"
-#include "colossal/parallel/tensor/handle.h"
 #include "colossal/tensor/cast_cache.h"
 #include "colossal/tensor/matmul.h"
 

@@ -2,8 +2,8 @@
 #include "colossal/parallel/tensor/linear.h"
 
 #include "colossal/base/error.h"
+#include "colossal/comm/saved.h"
 #include "colossal/nn/functional/optional.h"
-#include "colossal/parallel/tensor/handle.h"
 #include "colossal/parallel/tensor/mode.h"
 #include "colossal/parallel/tensor/summa.h"
 #include "colossal/tensor/cast_cache.h"
@@ -52,14 +52,14 @@ struct Ported : ag::Function<Ported> {
     if (b.defined() && !at_once) y.add_(b);
     const bool gathered = plan.keep == Keep::gathered && plan.kind == Activation::none;
     ctx->save_for_backward({x, weight, gathered ? all : at::Tensor(), gathered ? w : at::Tensor()});
-    save(*ctx, "plan", plan);
+    comm::save(*ctx, "plan", plan);
     return y;
   }
 
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
     const auto kept = ctx->get_saved_variables();
     const at::Tensor &x = kept[0], &weight = kept[1];
-    const Plan plan = saved<Plan>(*ctx, "plan");
+    const Plan& plan = comm::saved<Plan>(*ctx, "plan");
     const bool wants_x = ctx->needs_input_grad(0), wants_w = ctx->needs_input_grad(1);
     Flight gradient = plan.ports.output.start_enter(grads[0]);
     Flight weights = kept[3].defined() ? Flight(kept[3])
@@ -103,7 +103,7 @@ struct Summa : ag::Function<Summa> {
     ctx->save_for_backward({x, weight});
     ctx->saved_data["kind"] = kind;
     if (bias) ctx->saved_data["bias_type"] = static_cast<int64_t>(bias->scalar_type());
-    save(*ctx, "grid", grid);
+    comm::save(*ctx, "grid", grid);
     return y.view(with_last(x, w.size(0)));
   }
 
@@ -111,7 +111,7 @@ struct Summa : ag::Function<Summa> {
     const auto kept = ctx->get_saved_variables();
     const at::Tensor &x = kept[0], &weight = kept[1], dy = matrix(grads[0]);
     const auto kind = static_cast<Activation>(ctx->saved_data["kind"].toInt());
-    const auto grid = saved<SummaGrid>(*ctx, "grid");
+    const auto& grid = comm::saved<SummaGrid>(*ctx, "grid");
     at::Tensor dx, dw, dbias;
     if (ctx->needs_input_grad(1))
       dw = summa_weight_grad(dy, matrix(activation(x, kind)), weight.scalar_type(), grid);

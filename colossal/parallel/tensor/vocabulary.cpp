@@ -85,7 +85,7 @@ at::Tensor TensorEmbedding::forward(const at::Tensor& ids_in) {
 
 const nn::functional::DeferredRowsPtr& TensorEmbedding::share_gradient() {
   if (!deferred_ && weight_.requires_grad()) {
-    deferred_ = c10::make_intrusive<nn::functional::DeferredRows>();
+    deferred_ = std::make_shared<nn::functional::DeferredRows>();
     deferred_->attach(weight_);
   }
   return deferred_;
