@@ -2,6 +2,7 @@
 #include "colossal/nn/common/positions.h"
 
 #include "colossal/base/error.h"
+#include "colossal/nn/functional/sum_rows.h"
 
 namespace colossal::nn {
 namespace {
@@ -30,7 +31,8 @@ struct AddRows : ag::Function<AddRows> {
     const auto dtype = static_cast<at::ScalarType>(context->saved_data["dtype"].toInt());
     at::Tensor table =
         at::zeros({context->saved_data["rows"].toInt(), gradient.size(2)}, gradient.options().dtype(dtype));
-    table.narrow(0, offset, count).copy_(gradient.narrow(1, 0, count).sum(0, false, dtype));
+    table.narrow(0, offset, count)
+        .copy_(functional::sum_rows(gradient.narrow(1, 0, count).flatten(1), dtype).view({count, -1}));
     return {gradient, table, at::Tensor(), at::Tensor()};
   }
 };

@@ -6,6 +6,7 @@
 #include "colossal/nn/functional/aten.h"
 #include "colossal/nn/functional/cross_entropy_kernels.h"
 #include "colossal/nn/functional/optional.h"
+#include "colossal/nn/functional/sum_rows.h"
 #include "colossal/tensor/cast_cache.h"
 #include "colossal/tensor/matmul.h"
 
@@ -90,7 +91,7 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
       tensor::matmul_weight_grad_(result.dweight, dlogits, rows_h,
                                   begin == 0 ? tensor::Accumulate::no : tensor::Accumulate::yes);
     }
-    if (want.bias) result.dbias.add_(sum_rows(dlogits));
+    if (want.bias) result.dbias.add_(sum_rows(dlogits, result.dbias.scalar_type()));
   }
   // Often the largest copy of all, and not used again before the next forward: the peak of a step lies in between.
   if (want.weight) tensor::drop_cast(weight);

@@ -49,10 +49,4 @@ inline int64_t row_grain(int64_t row_size) {
 inline int64_t rows_per_block(int64_t rows) { return std::max<int64_t>(64, (rows + 63) / 64); }
 inline int64_t block_count(int64_t rows) { return (rows + rows_per_block(rows) - 1) / rows_per_block(rows); }
 
-// [blocks, columns] -> [columns], in order.
-at::Tensor sum_blocks(const at::Tensor& partials);
-
-// Sum over all rows of x [.., columns], accumulated and returned in wide_type(x).
-at::Tensor sum_rows(const at::Tensor& x);
-
 }  // namespace colossal::nn::functional

@@ -6,6 +6,7 @@
 #include "colossal/nn/functional/aten.h"
 #include "colossal/nn/functional/kernel.h"
 #include "colossal/nn/functional/optional.h"
+#include "colossal/nn/functional/sum_rows.h"
 #include "colossal/tensor/cast_cache.h"
 #include "colossal/tensor/matmul.h"
 
@@ -47,7 +48,7 @@ struct Linear : ag::Function<Linear> {
                .view(ctx->saved_data["shape"].toIntVector());
     }
     if (ctx->saved_data.count("bias_type") != 0 && ctx->needs_input_grad(2)) {
-      db = sum_rows(dy).to(static_cast<at::ScalarType>(ctx->saved_data["bias_type"].toInt()));
+      db = sum_rows(dy, static_cast<at::ScalarType>(ctx->saved_data["bias_type"].toInt()));
     }
     return {dx, dw, db, at::Tensor()};
   }

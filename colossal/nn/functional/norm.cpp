@@ -6,6 +6,7 @@
 #include "colossal/nn/functional/aten.h"
 #include "colossal/nn/functional/norm_kernels.h"
 #include "colossal/nn/functional/optional.h"
+#include "colossal/nn/functional/sum_rows.h"
 
 namespace colossal::nn::functional {
 namespace {
@@ -89,9 +90,9 @@ struct Norm : ag::Function<Norm<kCentered>> {
       });
     });
     const at::Tensor db =
-        has_bias ? sum_blocks(dbias).to(static_cast<at::ScalarType>(ctx->saved_data["bias_type"].toInt()))
+        has_bias ? sum_rows(dbias, static_cast<at::ScalarType>(ctx->saved_data["bias_type"].toInt()))
                  : at::Tensor();
-    return {dx, adds ? dx : at::Tensor(), sum_blocks(dweight).to(weight.scalar_type()), db, at::Tensor()};
+    return {dx, adds ? dx : at::Tensor(), sum_rows(dweight, weight.scalar_type()), db, at::Tensor()};
   }
 };
 

@@ -7,13 +7,12 @@
 #include "colossal/comm/saved.h"
 #include "colossal/nn/functional/kernel.h"
 #include "colossal/nn/functional/optional.h"
+#include "colossal/nn/functional/sum_rows.h"
 
 namespace colossal::nn::functional {
 namespace {
 
 namespace ag = torch::autograd;
-
-at::Tensor sum_tokens(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}).sum(0); }
 
 at::Tensor summed_last(const at::Tensor& x, const comm::Group& group) {
   at::Tensor sum = x.sum(-1, /*keepdim=*/true);
@@ -61,8 +60,8 @@ struct ShardedNorm : ag::Function<ShardedNorm> {
     }
     at::Tensor dbias;
     if (ctx->saved_data.count("bias_type") != 0)
-      dbias = sum_tokens(dy).to(static_cast<at::ScalarType>(ctx->saved_data["bias_type"].toInt()));
-    return {dx.to(x.scalar_type()), sum_tokens(dy * normed).to(weight.scalar_type()), dbias, {}, {}, {}};
+      dbias = sum_rows(dy, static_cast<at::ScalarType>(ctx->saved_data["bias_type"].toInt()));
+    return {dx.to(x.scalar_type()), sum_rows(dy * normed, weight.scalar_type()), dbias, {}, {}, {}};
   }
 };
 

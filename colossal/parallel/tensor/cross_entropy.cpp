@@ -7,6 +7,7 @@
 #include "colossal/nn/functional/cross_entropy.h"
 #include "colossal/nn/functional/optional.h"
 #include "colossal/nn/functional/softmax_rows.h"
+#include "colossal/nn/functional/sum_rows.h"
 #include "colossal/tensor/cast_cache.h"
 #include "colossal/tensor/matmul.h"
 
@@ -104,7 +105,7 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
                                          want.any() ? std::optional(type) : std::nullopt, head);
     result.log_probs.narrow(0, begin, count).copy_(softmax.log_probs);
     if (!want.any()) continue;
-    if (want.bias) result.dbias.add_(softmax.dlogits.sum(0, false, wide));
+    if (want.bias) result.dbias.add_(nn::functional::sum_rows(softmax.dlogits, wide));
     if (!want.hidden && !want.weight) continue;
     const at::Tensor dlogits = output.enter(softmax.dlogits).contiguous();
     if (want.hidden)

@@ -4,6 +4,7 @@
 #include "colossal/base/error.h"
 #include "colossal/comm/saved.h"
 #include "colossal/nn/functional/optional.h"
+#include "colossal/nn/functional/sum_rows.h"
 #include "colossal/parallel/tensor/mode.h"
 #include "colossal/parallel/tensor/summa.h"
 #include "colossal/tensor/cast_cache.h"
@@ -17,6 +18,7 @@ using nn::functional::Activation;
 using nn::functional::activation;
 using nn::functional::activation_backward;
 using nn::functional::given;
+using nn::functional::sum_rows;
 
 at::Tensor matrix(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}).contiguous(); }
 
@@ -24,10 +26,6 @@ std::vector<int64_t> with_last(const at::Tensor& x, int64_t last) {
   std::vector<int64_t> sizes = x.sizes().vec();
   sizes.back() = last;
   return sizes;
-}
-
-at::Tensor sum_tokens(const at::Tensor& dy, at::ScalarType type) {
-  return matrix(dy).sum(0, false, type == at::kDouble ? at::kDouble : at::kFloat).to(type);
 }
 
 struct Plan {
@@ -70,7 +68,7 @@ struct Ported : ag::Function<Ported> {
                                       : Flight(at::Tensor());
     const at::Tensor dy = gradient.wait(), dy_rows = matrix(dy);
     at::Tensor dbias;
-    if (plan.bias_type && ctx->needs_input_grad(2)) dbias = sum_tokens(grads[0], *plan.bias_type);
+    if (plan.bias_type && ctx->needs_input_grad(2)) dbias = sum_rows(grads[0], *plan.bias_type);
     // What travels furthest goes first, beside the other product: the weight's gradient where the weight was gathered.
     const auto start_weight = [&] {
       if (!wants_w) return Flight(at::Tensor());
@@ -120,7 +118,7 @@ struct Summa : ag::Function<Summa> {
       dx = activation_backward(x, summa_input_grad(dy, w, grid).view(with_last(x, w.size(1))), kind);
     }
     if (ctx->saved_data.count("bias_type") != 0 && ctx->needs_input_grad(2))
-      dbias = sum_tokens(dy, static_cast<at::ScalarType>(ctx->saved_data["bias_type"].toInt()));
+      dbias = sum_rows(dy, static_cast<at::ScalarType>(ctx->saved_data["bias_type"].toInt()));
     return {dx, dw, dbias, at::Tensor(), at::Tensor()};
   }
 };
