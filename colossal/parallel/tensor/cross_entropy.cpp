@@ -33,20 +33,39 @@ struct Result {
   at::Tensor dbias;
 };
 
+// What the labels of some tokens say about this rank's columns.
+struct Targets {
+  at::Tensor column;   // [t, 1], of this rank's logits: any where the label is another's
+  at::Tensor others;   // bool [t], the label is none or another's
+  at::Tensor ignored;  // bool [t], no label
+  at::Tensor mine;     // [t, 1] in the dtype of the logits, 1 where the label is this rank's
+
+  Targets(const at::Tensor& labels, at::ScalarType wide, const VocabularyParallel& head)
+      : ignored(labels.eq(kIgnoredLabel)) {
+    const at::Tensor local = labels - head.first;
+    others = local.lt(0).logical_or_(local.ge(head.valid)).logical_or_(ignored);
+    column = local.clamp_(0, std::max<int64_t>(head.valid, 1) - 1).unsqueeze(1);
+    mine = others.logical_not().to(wide).unsqueeze(1);
+  }
+  Targets narrow(int64_t begin, int64_t count) const {
+    Targets part = *this;
+    for (at::Tensor* t : {&part.column, &part.others, &part.ignored, &part.mine})
+      *t = t->narrow(0, begin, count);
+    return part;
+  }
+};
+
 // A softmax over columns that the members of a group share. The logits are overwritten.
 struct Softmax {
   at::Tensor log_probs;  // [t], 0 where there is no label
   at::Tensor dlogits;    // scale * (p - onehot), in the dtype of the activations; undefined when not wanted
 };
 
-Softmax softmax_over(const at::Tensor& logits, const at::Tensor& labels, double scale,
+Softmax softmax_over(const at::Tensor& logits, const Targets& targets, double scale,
                      std::optional<at::ScalarType> gradient, const VocabularyParallel& head) {
   using namespace nn::functional;
   const int64_t columns = logits.size(1);
-  const at::Tensor local = labels - head.first, keep = labels.ne(kIgnoredLabel);
-  const at::Tensor mine = local.ge(0).logical_and_(local.lt(head.valid)).logical_and_(keep);
-  const at::Tensor column = local.clamp(0, columns - 1).unsqueeze(1);
-  const at::Tensor own = logits.gather(1, column).squeeze(1);
+  const at::Tensor own = logits.gather(1, targets.column).squeeze(1);
   // Columns behind the vocabulary have no part in it: their logits count as -inf.
   RowSums sums;
   if (head.valid == 0) {
@@ -60,16 +79,15 @@ Softmax softmax_over(const at::Tensor& logits, const at::Tensor& labels, double 
   const at::Tensor most = sums.most.clone();
   comm::all_reduce(most, head.vocabulary, comm::ReduceOp::max);
   const at::Tensor shrink = (sums.most - most).exp_();
-  const at::Tensor both = at::stack({sums.total * shrink, (own - most).masked_fill_(mine.logical_not(), 0)});
+  const at::Tensor both = at::stack({sums.total * shrink, (own - most).masked_fill_(targets.others, 0)});
   comm::all_reduce(both, head.vocabulary);
-  Softmax result{(both[1] - both[0].log()).masked_fill_(keep.logical_not(), 0), {}};
+  Softmax result{(both[1] - both[0].log()).masked_fill_(targets.ignored, 0), {}};
   if (!gradient) return result;
-  const at::Tensor factors = (shrink * scale / both[0]).masked_fill_(keep.logical_not(), 0);
-  const at::Tensor at_label = logits.gather(1, column)
-                                  .mul_(factors.unsqueeze(1))
-                                  .sub_(mine.to(logits.scalar_type()).mul_(scale).unsqueeze(1));
+  const at::Tensor factors = (shrink * scale / both[0]).masked_fill_(targets.ignored, 0);
+  const at::Tensor at_label =
+      logits.gather(1, targets.column).mul_(factors.unsqueeze(1)).sub_(targets.mine, scale);
   result.dlogits = scaled_rows(logits, factors, *gradient);
-  result.dlogits.scatter_(1, column, at_label.to(*gradient));
+  result.dlogits.scatter_(1, targets.column, at_label.to(*gradient));
   return result;
 }
 
@@ -78,15 +96,16 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
   const at::ScalarType type = hidden.scalar_type(), wide = type == at::kDouble ? at::kDouble : at::kFloat;
   Flight weights = head.ports.weight.start_enter(tensor::cached_cast(weight, type));
   const at::Tensor all = head.ports.input.enter(hidden);
-  const at::Tensor w = weights.wait().contiguous(), y = labels.reshape({-1}).contiguous();
+  const at::Tensor w = weights.wait().contiguous();
   // Logits are cut along the tokens (3D): each chunk holds as many tokens of every member.
   const Port& output = head.ports.output;
   const bool by_tokens = output.kind() == Port::Kind::gather && output.dim() == 0;
-  const int64_t members = by_tokens ? output.group().size() : 1, tokens = y.size(0);
+  const int64_t members = by_tokens ? output.group().size() : 1, tokens = labels.numel();
   const at::Tensor x = all.reshape({members, tokens, all.size(-1)});
   const int64_t most =
       std::clamp<int64_t>(kLogitBytes / (members * w.size(0) * static_cast<int64_t>(c10::elementSize(wide))),
                           1, std::max<int64_t>(tokens, 1));
+  const Targets targets(labels.reshape({-1}), wide, head);
   const auto options = hidden.options().dtype(wide);
   Result result{
       at::empty({tokens}, options), {}, {}, want.bias ? at::zeros(bias.sizes(), options) : at::Tensor()};
@@ -101,7 +120,7 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
     tensor::matmul_forward_wide(partial, rows, w);
     const at::Tensor logits = output.leave(partial);
     if (bias.defined()) logits.add_(bias.detach().to(wide));
-    const Softmax softmax = softmax_over(logits, y.narrow(0, begin, count), scale,
+    const Softmax softmax = softmax_over(logits, targets.narrow(begin, count), scale,
                                          want.any() ? std::optional(type) : std::nullopt, head);
     result.log_probs.narrow(0, begin, count).copy_(softmax.log_probs);
     if (!want.any()) continue;
