@@ -19,6 +19,19 @@ void check(const LinearOptions& o) {
   }
 }
 
+void check(const std::vector<LinearOptions>& group) {
+  for (const LinearOptions& each : group) {
+    const LinearOptions& first = group.front();
+    if (each.in != first.in || each.role != first.role || each.activation != first.activation) {
+      throw ShapeError(
+          fmt::format("linears: the inputs of linear 0 and linear {} differ (in = {} and {}). Allowed: the "
+                      "same input, role and "
+                      "activation.",
+                      &each - group.data(), first.in, each.in));
+    }
+  }
+}
+
 tensor::Shape weight_shape(const LinearOptions& options) {
   tensor::Shape shape = options.out;
   shape.push_back(options.in);

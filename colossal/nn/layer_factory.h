@@ -8,6 +8,7 @@
 // sum) may be applied to parts. Thread safety: one rank, one thread.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,9 +38,18 @@ struct LinearOptions {
   double init_std = 0.02;
 };
 
+// Linears of one input, registered by their owner under names of their own and applied together: what ranks tell each other of x and of its
+// gradient is told once.
+struct LinearGroup {
+  std::vector<std::shared_ptr<UnaryLayer>> layers = {};
+  std::function<std::vector<at::Tensor>(const at::Tensor& x)> forward = {};  // of each layer
+};
+
 // ShapeError for sizes below 1, a split that is no dim of `out`, a contraction to several dims.
 void check(const LinearOptions& options);
 tensor::Shape weight_shape(const LinearOptions& options);  // [out.., in]
+// ShapeError where linears of a group differ in input, role or activation.
+void check(const std::vector<LinearOptions>& group);
 
 struct NormOptions {
   enum class Kind { layer, rms } kind = Kind::layer;
@@ -166,6 +176,8 @@ class LayerFactory {
   virtual ~LayerFactory() = default;
 
   virtual std::shared_ptr<UnaryLayer> linear(const LinearOptions& options) = 0;
+  virtual LinearGroup linears(
+      const std::vector<LinearOptions>& options) = 0;  // they differ in `out`, `split`, `bias`, `init_std`
   virtual std::shared_ptr<NormLayer> norm(const NormOptions& options) = 0;
   virtual std::shared_ptr<UnaryLayer> embedding(
       const EmbeddingOptions& options) = 0;  // int64 ids [b, s] -> [b, s, size]

@@ -23,6 +23,18 @@ StandardFactory::StandardFactory(const comm::Mesh& mesh, std::shared_ptr<StepSta
           .stream = stream,
           .inner = inner})) {}
 
+LinearGroup StandardFactory::linears(const std::vector<LinearOptions>& options) {
+  check(options);
+  LinearGroup group;
+  for (const LinearOptions& each : options) group.layers.push_back(linear(each));
+  group.forward = [layers = group.layers](const at::Tensor& x) {
+    std::vector<at::Tensor> results;
+    for (const auto& layer : layers) results.push_back(layer->forward(x));
+    return results;
+  };
+  return group;
+}
+
 std::shared_ptr<NormLayer> StandardFactory::norm(const NormOptions& options) {
   return std::make_shared<Norm>(context_, options);
 }

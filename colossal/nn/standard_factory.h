@@ -22,6 +22,7 @@ struct FactoryOptions {
 
 class StandardFactory : public LayerFactory {
  public:
+  LinearGroup linears(const std::vector<LinearOptions>& options) override;  // one by one
   std::shared_ptr<NormLayer> norm(const NormOptions& options) override;
   std::shared_ptr<PositionLayer> learned_positions(const EmbeddingOptions& options) override;
   std::shared_ptr<TokenTypeLayer> token_types(const EmbeddingOptions& options) override;

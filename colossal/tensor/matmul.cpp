@@ -2,6 +2,7 @@
 #include "colossal/tensor/matmul.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/record_function.h>
 
 #include "colossal/base/error.h"
 #include "colossal/tensor/blas.h"
@@ -119,12 +120,14 @@ bool use_mkl_bf16(MatmulOp op, const at::Tensor& like, int64_t rows, int64_t in,
 }  // namespace
 
 at::Tensor matmul_forward(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias) {
+  RECORD_FUNCTION("colossal::matmul_forward", {});
   check("matmul_forward", x, w);
   if (use_onednn(MatmulOp::forward, x, x.size(0), w.size(1), w.size(0))) return onednn(x, w, bias);
   return bias.defined() ? at::addmm(bias, x, w.t()) : at::mm(x, w.t());
 }
 
 void matmul_forward_wide(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w) {
+  RECORD_FUNCTION("colossal::matmul_forward_wide", {});
   check("matmul_forward_wide", x, w);
   at::Tensor out = y;
   if (!narrow(x.scalar_type())) {
@@ -141,12 +144,14 @@ void matmul_forward_wide(const at::Tensor& y, const at::Tensor& x, const at::Ten
 }
 
 at::Tensor matmul_input_grad(const at::Tensor& dy, const at::Tensor& w) {
+  RECORD_FUNCTION("colossal::matmul_input_grad", {});
   check("matmul_input_grad", dy, w);
   if (use_onednn(MatmulOp::input_grad, dy, dy.size(0), w.size(1), w.size(0))) return onednn(dy, w.t());
   return at::mm(dy, w);
 }
 
 void matmul_input_grad_into(const at::Tensor& dx, const at::Tensor& dy, const at::Tensor& w) {
+  RECORD_FUNCTION("colossal::matmul_input_grad", {});
   check("matmul_input_grad", dy, w);
   at::Tensor out = dx;
   if (use_onednn(MatmulOp::input_grad, dy, dy.size(0), w.size(1), w.size(0))) {
@@ -158,6 +163,7 @@ void matmul_input_grad_into(const at::Tensor& dx, const at::Tensor& dy, const at
 
 void matmul_weight_grad_(const at::Tensor& dw, const at::Tensor& dy, const at::Tensor& x,
                          Accumulate accumulate) {
+  RECORD_FUNCTION("colossal::matmul_weight_grad", {});
   check("matmul_weight_grad", dy, x);
   const bool adds = accumulate == Accumulate::yes;
   at::Tensor out = dw;
@@ -179,6 +185,7 @@ void matmul_weight_grad_(const at::Tensor& dw, const at::Tensor& dy, const at::T
 }
 
 at::Tensor matmul_weight_grad(const at::Tensor& dy, const at::Tensor& x, at::ScalarType result) {
+  RECORD_FUNCTION("colossal::matmul_weight_grad", {});
   if (result == at::kFloat && x.scalar_type() == at::kFloat &&
       use_onednn(MatmulOp::weight_grad, x, x.size(0), x.size(1), dy.size(1))) {
     return onednn(dy.t(), x.t());

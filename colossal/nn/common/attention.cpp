@@ -70,19 +70,22 @@ Attention::Attention(LayerFactory& make, LayerContextPtr context, const Attentio
       rotary_(std::move(rotary)) {
   check(options, group_.size());
   const int64_t heads = options.num_heads, dim = options.head_dim;
-  const auto project_to = [&](const char* name, tensor::Shape out, int64_t split) {
-    return register_module(name, make.linear({.in = options.hidden,
-                                              .out = std::move(out),
-                                              .split = split,
-                                              .bias = options.qkv_bias,
-                                              .role = Role::expand,
-                                              .init_std = options.init_std}));
+  const auto projection = [&](tensor::Shape out, int64_t split) {
+    return LinearOptions{.in = options.hidden,
+                         .out = std::move(out),
+                         .split = split,
+                         .bias = options.qkv_bias,
+                         .role = Role::expand,
+                         .init_std = options.init_std};
   };
   if (options.fused_qkv) {
-    qkv_ = project_to("qkv", {3, heads, dim}, 1);
+    projections_ = make.linears({projection({3, heads, dim}, 1)});
+    register_module("qkv", projections_.layers[0]);
   } else {
-    query_ = project_to("query", {heads, dim}, 0);
-    key_value_ = project_to("key_value", {2, options.num_kv_heads, dim}, whole_kv_heads_ ? 1 : 2);
+    projections_ = make.linears(
+        {projection({heads, dim}, 0), projection({2, options.num_kv_heads, dim}, whole_kv_heads_ ? 1 : 2)});
+    register_module("query", projections_.layers[0]);
+    register_module("key_value", projections_.layers[1]);
   }
   out_ = register_module("out", make.linear({.in = heads * dim,
                                              .out = {options.hidden},
@@ -98,11 +101,12 @@ Attention::Projected Attention::project(const at::Tensor& x) const {
     shape.insert(shape.end(), sizes.begin(), sizes.end());
     return y.view(shape);
   };
-  if (qkv_) {
-    const auto parts = heads_of(qkv_->forward(x), {3, num_heads_, dim}).unbind(2);
+  const std::vector<at::Tensor> projected = projections_.forward(x);
+  if (options_.fused_qkv) {
+    const auto parts = heads_of(projected[0], {3, num_heads_, dim}).unbind(2);
     return {parts[0], parts[1], parts[2]};
   }
-  const at::Tensor query = heads_of(query_->forward(x), {num_heads_, dim}), both = key_value_->forward(x);
+  const at::Tensor query = heads_of(projected[0], {num_heads_, dim}), &both = projected[1];
   if (!whole_kv_heads_) {
     const auto [key, value] = gathered_heads(heads_of(both, {2, options_.num_kv_heads, dim / group_.size()}));
     return {query, key, value};

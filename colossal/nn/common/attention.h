@@ -55,9 +55,7 @@ class Attention final : public AttentionLayer {
   int64_t num_heads_;    // of this rank
   bool whole_kv_heads_;  // kv heads divide by the group
   std::shared_ptr<RotaryCache> rotary_;
-  std::shared_ptr<UnaryLayer> qkv_;    // fused_qkv
-  std::shared_ptr<UnaryLayer> query_;  // otherwise
-  std::shared_ptr<UnaryLayer> key_value_;
+  LinearGroup projections_;  // fused_qkv: to all three, otherwise to queries, and to keys and values
   std::shared_ptr<UnaryLayer> out_;
 };
 

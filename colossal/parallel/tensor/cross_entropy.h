@@ -8,7 +8,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include "colossal/parallel/tensor/linear.h"
+#include "colossal/parallel/tensor/products.h"
 
 namespace colossal::parallel {
 

@@ -62,37 +62,68 @@ class Totals {
   comm::Work work_;
 };
 
+std::vector<Panels> panels_of(const std::vector<at::Tensor>& own, const comm::Group& group) {
+  std::vector<Panels> all;
+  for (const at::Tensor& each : own) all.emplace_back(each, group);
+  return all;
+}
+
 }  // namespace
 
-at::Tensor summa_forward(const at::Tensor& x, const at::Tensor& w, const SummaGrid& grid) {
-  Panels xs(x, grid.along_row), ws(w, grid.along_column);
-  const at::ScalarType wide = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+std::vector<at::Tensor> summa_forward(const at::Tensor& x, const std::vector<at::Tensor>& ws,
+                                      const SummaGrid& grid) {
+  std::vector<at::Tensor> totals;
   const int q = grid.along_row.size();
-  if (q == 1) return tensor::matmul_forward(x, w);
-  const at::Tensor total = at::empty({x.size(0), w.size(0)}, x.options().dtype(wide));
-  const at::Tensor product = at::empty_like(total);
+  if (q == 1) {
+    for (const at::Tensor& w : ws) totals.push_back(tensor::matmul_forward(x, w));
+    return totals;
+  }
+  Panels xs(x, grid.along_row);
+  auto panels = panels_of(ws, grid.along_column);
+  const at::ScalarType type = x.scalar_type(), wide = type == at::kDouble ? at::kDouble : at::kFloat;
+  for (const at::Tensor& w : ws) totals.push_back(at::empty({x.size(0), w.size(0)}, x.options().dtype(wide)));
+  std::vector<at::Tensor> products;
+  for (const at::Tensor& total : totals) products.push_back(at::empty_like(total));
   for (int l = 0; l < q; ++l) {
     const at::Tensor panel = xs.next();
-    tensor::matmul_forward_wide(l == 0 ? total : product, panel, ws.next());
-    if (l > 0) total.add_(product);
+    for (size_t i = 0; i < ws.size(); ++i) {
+      tensor::matmul_forward_wide(l == 0 ? totals[i] : products[i], panel, panels[i].next());
+      if (l > 0) totals[i].add_(products[i]);
+    }
   }
-  return total.to(x.scalar_type());
+  for (at::Tensor& total : totals) total = total.to(type);
+  return totals;
 }
 
-at::Tensor summa_input_grad(const at::Tensor& dy, const at::Tensor& w, const SummaGrid& grid) {
-  Panels ws(w, grid.along_column);
+at::Tensor summa_input_grad(const std::vector<at::Tensor>& dys, const std::vector<at::Tensor>& ws,
+                            const SummaGrid& grid) {
+  auto panels = panels_of(ws, grid.along_column);
   Totals totals(grid.along_row);
-  for (int l = 0; l < grid.along_row.size(); ++l) totals.add(l, tensor::matmul_input_grad(dy, ws.next()));
+  for (int l = 0; l < grid.along_row.size(); ++l) {
+    at::Tensor sum;
+    for (size_t i = 0; i < dys.size(); ++i) {
+      const at::Tensor part = tensor::matmul_input_grad(dys[i], panels[i].next());
+      sum = sum.defined() ? sum.add_(part) : part;
+    }
+    totals.add(l, sum);
+  }
   return totals.own();
 }
 
-at::Tensor summa_weight_grad(const at::Tensor& dy, const at::Tensor& x, at::ScalarType result,
-                             const SummaGrid& grid) {
+std::vector<at::Tensor> summa_weight_grads(const std::vector<at::Tensor>& dys, const at::Tensor& x,
+                                           const std::vector<at::ScalarType>& results,
+                                           const SummaGrid& grid) {
   Panels xs(x, grid.along_row);
-  Totals totals(grid.along_column);
-  for (int l = 0; l < grid.along_row.size(); ++l)
-    totals.add(l, tensor::matmul_weight_grad(dy, xs.next(), result));
-  return totals.own();
+  std::vector<Totals> totals;
+  for (size_t i = 0; i < dys.size(); ++i) totals.emplace_back(grid.along_column);
+  for (int l = 0; l < grid.along_row.size(); ++l) {
+    const at::Tensor panel = xs.next();
+    for (size_t i = 0; i < dys.size(); ++i)
+      totals[i].add(l, tensor::matmul_weight_grad(dys[i], panel, results[i]));
+  }
+  std::vector<at::Tensor> own;
+  for (Totals& total : totals) own.push_back(total.own());
+  return own;
 }
 
 }  // namespace colossal::parallel

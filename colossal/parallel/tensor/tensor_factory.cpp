@@ -48,6 +48,18 @@ ProductPorts TensorFactory::head_ports() const {
 }
 
 std::shared_ptr<nn::UnaryLayer> TensorFactory::linear(const nn::LinearOptions& options) {
+  return tensor_linear(options);
+}
+
+nn::LinearGroup TensorFactory::linears(const std::vector<nn::LinearOptions>& options) {
+  check(options);
+  std::vector<std::shared_ptr<TensorLinear>> layers;
+  for (const nn::LinearOptions& each : options) layers.push_back(tensor_linear(each));
+  return {.layers = {layers.begin(), layers.end()},
+          .forward = [layers](const at::Tensor& x) { return forward_together(layers, x); }};
+}
+
+std::shared_ptr<TensorLinear> TensorFactory::tensor_linear(const nn::LinearOptions& options) const {
   if (mode_ == TensorMode::two_d || mode_ == TensorMode::two_and_half_d)
     return std::make_shared<Linear2D>(*context(), options, who_.replica_axes);
   if (options.role == nn::Role::keep) {

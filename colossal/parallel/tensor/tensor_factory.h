@@ -25,10 +25,12 @@ class TensorFactory final : public nn::StandardFactory {
                 const nn::FactoryOptions& options = {}, const TensorOptions& tensor = {});
 
   std::shared_ptr<nn::UnaryLayer> linear(const nn::LinearOptions& options) override;
+  nn::LinearGroup linears(const std::vector<nn::LinearOptions>& options) override;
   std::shared_ptr<nn::UnaryLayer> embedding(const nn::EmbeddingOptions& options) override;
   std::shared_ptr<nn::HeadLayer> head(const nn::HeadOptions& options) override;
 
  private:
+  std::shared_ptr<TensorLinear> tensor_linear(const nn::LinearOptions& options) const;
   ProductPorts linear_ports(nn::Role role) const;
   ProductPorts head_ports() const;
 

@@ -161,8 +161,8 @@ at::Tensor TensorHead::log_probs(const at::Tensor& x, const at::Tensor& labels) 
 
 // All rows and the whole vocabulary on every rank, padding removed but for that of the sequence.
 at::Tensor TensorHead::joined_logits(const at::Tensor& x, const ProductPorts& ports) const {
-  at::Tensor own = announced(
-      ported_linear(x, nn::functional::Activation::none, weight_, at::Tensor(), ports, Keep::shards));
+  at::Tensor own =
+      announced(ported_linears(x, nn::functional::Activation::none, {{weight_}}, ports, Keep::shards)[0]);
   if (bias_.defined()) own = own + own_bias().to(own.scalar_type());
   const at::Tensor all = comm::join_from(comm::join_from(own, head_.vocabulary, 2), head_.tokens, 0);
   return all.narrow(0, 0, context_->state->num_rows).narrow(2, 0, vocab_size_);
