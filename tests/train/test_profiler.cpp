@@ -4,41 +4,19 @@
 
 #include <tuple>
 
-#include "colossal/base/file.h"
-#include "colossal/base/json.h"
 #include "colossal/train/monitor/profile_record.h"
 #include "colossal/train/monitor/profiler.h"
 #include "tests/support/scratch.h"
 #include "tests/train/small_run.h"
+#include "tests/train/trace.h"
 
 using namespace colossal;
 using namespace colossal::train;
 using colossal::testing::ScratchFolder;
+using colossal::testing::Span;
+using colossal::testing::spans;
 
 namespace {
-
-struct Span {
-  std::string name, category;
-  int row = 0;
-  double start = 0, end = 0;
-  Json args = {};
-  bool within(const Span& other) const { return start >= other.start - 1e-3 && end <= other.end + 1e-3; }
-};
-
-std::vector<Span> spans(const std::filesystem::path& path, int rank) {
-  const Json trace = Json::parse(read_file(path));
-  std::vector<Span> result;
-  for (const Json& event : trace.at("traceEvents")) {
-    CHECK(event.at("pid") == rank);
-    if (event.at("ph") == "M") continue;
-    CHECK(event.at("ph") == "X");
-    CHECK(event.at("dur").get<double>() >= 0);
-    const double start = event.at("ts").get<double>();
-    result.push_back({event.at("name"), event.at("cat"), event.at("tid"), start,
-                      start + event.at("dur").get<double>(), event.value("args", Json())});
-  }
-  return result;
-}
 
 // What a viewer needs: two events of one row lie apart or one within the other.
 void check_nesting(std::vector<Span> all) {
@@ -176,7 +154,12 @@ TEST_CASE("the summary counts nested operators once and splits communication") {
                        .start = at_ms(50),
                        .end = at_ms(70)}};
   record.collectives.resize(2);
-  for (comm::RecorderEntry& entry : record.collectives) entry.op = "all_reduce";
+  record.collectives[0].op = "reduce_scatter";
+  record.collectives[0].group = "data";
+  record.collectives[0].bytes_sent = 3'000'000;
+  record.collectives[1].op = "all_reduce";
+  record.collectives[1].group = "row+data";
+  record.collectives[1].bytes_sent = 500'000;
   record.collectives[0].started = at_ms(60);
   record.collectives[0].seconds = 0.025;
   record.collectives[0].waited_seconds = 0.005;
@@ -194,5 +177,9 @@ TEST_CASE("the summary counts nested operators once and splits communication") {
         "data                                                       10.00    10.0%\n"
         "report                                                      0.00     0.0%\n"
         "communication, exposed                                      6.00     6.0%\n"
-        "communication, overlapped                                  24.00  (not in the sum)\n");
+        "communication, overlapped                                  24.00  (not in the sum)\n"
+        "\n"
+        "collectives per step                   calls     MB sent   ms in flight     ms exposed   hidden\n"
+        "reduce_scatter over data                 1.0        3.00          25.00           5.00    80.0%\n"
+        "all_reduce over row+data                 1.0        0.50          20.00           1.00    95.0%\n");
 }

@@ -76,6 +76,23 @@ TEST_CASE("a tensor mode times two data-parallel replicas") {
   }
 }
 
+TEST_CASE("2.5D and 3D times two data-parallel replicas: 16 ranks") {
+  const ScratchFolder scratch;
+  const auto changes = [](const Layout& layout) {
+    std::vector<std::string> all = with(layout, "llama");
+    for (const char* change : {"train.steps=4", "train.global_batch_size=16", "train.evaluate_every=0",
+                               "train.sample_every=0", "checkpoint.every=4"})
+      all.emplace_back(change);
+    return all;
+  };
+  const Outcome one = trained(scratch / "one", 1, changes(kDense));
+  CHECK(one.steps.size() == 4);
+  for (const Layout& layout : {Layout{"2.5d", 8, 2}, Layout{"3d", 8}}) {
+    CAPTURE(layout.mode);
+    check_close(one, trained(scratch / layout.mode, 2 * layout.size, changes(layout)), 1e-10);
+  }
+}
+
 TEST_CASE("every optimizer steps alike in blocks") {
   for (const std::string name : {"adam", "sgd", "adafactor", "lamb", "lars"}) {
     CAPTURE(name);

@@ -48,7 +48,8 @@ ProfileRecord::Time finished(const comm::RecorderEntry& entry);
 // collected (as many rows as overlap).
 std::string chrome_trace(const ProfileRecord& record);
 
-// A table: milliseconds per step in matrix products, attention, norms, loss, ...; forward and backward.
+// Two tables: milliseconds per step in matrix products, attention, norms, loss, ...; forward and backward. And of collectives, by kind and
+// mesh axes: for how long they were in flight (those at the same time add up), and for how much of it the rank was blocked.
 std::string profile_summary(const ProfileRecord& record);
 
 }  // namespace colossal::train

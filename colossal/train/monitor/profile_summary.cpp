@@ -12,43 +12,25 @@ double seconds_between(SummaryTime start, SummaryTime end) {
 
 // Parts of names: operators of the library, their autograd nodes, ATen's where a tensor is not on the CPU. The first hit counts.
 constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
-    {"::cross_entropy", "loss"},
-    {"FusedLoss", "loss"},
-    {"nll_loss", "loss"},
-    {"NllLoss", "loss"},
-    {"log_softmax", "loss"},
-    {"LogSoftmax", "loss"},
-    {"::attention", "attention"},
-    {"::Flash", "attention"},
-    {"scaled_dot", "attention"},
-    {"ScaledDot", "attention"},
-    {"::norm", "norm"},
-    {"::Norm", "norm"},
-    {"layer_norm", "norm"},
-    {"LayerNorm", "norm"},
-    {"rms_norm", "norm"},
-    {"RmsNorm", "norm"},
-    {"::activation", "activation"},
-    {"::Unary", "activation"},
-    {"::Swiglu", "activation"},
-    {"gelu", "activation"},
-    {"Gelu", "activation"},
-    {"silu", "activation"},
-    {"Silu", "activation"},
-    {"embedding", "embedding"},
-    {"Embedding", "embedding"},
-    {"AddRows", "embedding"},
-    {"::rotary", "rotary"},
-    {"::Rotary", "rotary"},
-    {"::linear", "matmul"},
-    {"::Linear", "matmul"},
-    {"_linear", "matmul"},
-    {"::mm", "matmul"},
-    {"::addmm", "matmul"},
-    {"::bmm", "matmul"},
-    {"::matmul", "matmul"},
-    {"MmBackward", "matmul"},
-    {"AddmmBackward", "matmul"},
+    {"::cross_entropy", "loss"}, {"::vocabulary_parallel_loss", "loss"},
+    {"FusedLoss", "loss"},       {"nll_loss", "loss"},
+    {"NllLoss", "loss"},         {"log_softmax", "loss"},
+    {"LogSoftmax", "loss"},      {"::attention", "attention"},
+    {"::Flash", "attention"},    {"scaled_dot", "attention"},
+    {"ScaledDot", "attention"},  {"::norm", "norm"},
+    {"::Norm", "norm"},          {"layer_norm", "norm"},
+    {"LayerNorm", "norm"},       {"rms_norm", "norm"},
+    {"RmsNorm", "norm"},         {"::activation", "activation"},
+    {"::Unary", "activation"},   {"::Swiglu", "activation"},
+    {"gelu", "activation"},      {"Gelu", "activation"},
+    {"silu", "activation"},      {"Silu", "activation"},
+    {"embedding", "embedding"},  {"Embedding", "embedding"},
+    {"AddRows", "embedding"},    {"::rotary", "rotary"},
+    {"::Rotary", "rotary"},      {"::linear", "matmul"},
+    {"::Linear", "matmul"},      {"_linear", "matmul"},
+    {"::mm", "matmul"},          {"::addmm", "matmul"},
+    {"::bmm", "matmul"},         {"::matmul", "matmul"},
+    {"MmBackward", "matmul"},    {"AddmmBackward", "matmul"},
     {"BmmBackward", "matmul"},
 };
 constexpr std::string_view kRows[] = {"matmul",     "attention", "rotary", "norm",
@@ -109,6 +91,37 @@ void add_collective_times(const ProfileRecord& record, Sums& sums) {
   }
 }
 
+// By kind and mesh axes, the longest first. Hidden: the rank worked meanwhile.
+std::string collective_table(const ProfileRecord& record, double num_steps) {
+  struct Row {
+    std::string name = {};
+    double calls = 0, bytes = 0, seconds = 0, waited = 0;
+  };
+  std::map<std::string, Row> by_name;
+  for (const comm::RecorderEntry& entry : record.collectives) {
+    const std::string name = fmt::format("{} over {}", entry.op, entry.group);
+    Row& row = by_name.try_emplace(name, Row{.name = name}).first->second;
+    row.calls += 1;
+    row.bytes += static_cast<double>(entry.bytes_sent);
+    row.seconds += entry.seconds;
+    row.waited += entry.waited_seconds;
+  }
+  if (by_name.empty()) return {};
+  std::vector<Row> rows;
+  for (const auto& [name, row] : by_name) rows.push_back(row);
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const Row& a, const Row& b) { return a.seconds > b.seconds; });
+  std::string text = fmt::format("\n{:<36}{:>8}{:>12}{:>15}{:>15}{:>9}\n", "collectives per step", "calls",
+                                 "MB sent", "ms in flight", "ms exposed", "hidden");
+  for (const Row& row : rows) {
+    text +=
+        fmt::format("{:<36}{:>8.1f}{:>12.2f}{:>15.2f}{:>15.2f}{:>8.1f}%\n", row.name, row.calls / num_steps,
+                    row.bytes / 1e6 / num_steps, row.seconds * 1e3 / num_steps, row.waited * 1e3 / num_steps,
+                    row.seconds > 0 ? 100 * std::max(0.0, 1 - row.waited / row.seconds) : 0.0);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string profile_summary(const ProfileRecord& record) {
@@ -158,6 +171,7 @@ std::string profile_summary(const ProfileRecord& record) {
   line("communication, exposed", exposed);
   text += fmt::format("{:<52}{:>12.2f}  (not in the sum)\n", "communication, overlapped",
                       milliseconds(std::max(0.0, sums.in_flight - exposed)));
+  text += collective_table(record, num_steps);
   if (record.num_dropped_operators > 0)
     text += fmt::format("{} operators beyond the limit were not recorded\n", record.num_dropped_operators);
   if (record.num_dropped_collectives > 0)

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a profiled rank wrote, read back.
+//
+//   for (const Span& span : spans(folder / "rank-00001.json", 1)) ...
+#pragma once
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "colossal/base/file.h"
+#include "colossal/base/json.h"
+
+namespace colossal::testing {
+
+struct Span {
+  std::string name, category;
+  int row = 0;
+  double start = 0, end = 0;  // microseconds
+  Json args = {};
+  bool within(const Span& other) const { return start >= other.start - 1e-3 && end <= other.end + 1e-3; }
+};
+
+// Every event of a Chrome trace; all are of this rank.
+inline std::vector<Span> spans(const std::filesystem::path& path, int rank) {
+  const Json trace = Json::parse(read_file(path));
+  std::vector<Span> result;
+  for (const Json& event : trace.at("traceEvents")) {
+    CHECK(event.at("pid") == rank);
+    if (event.at("ph") == "M") continue;
+    CHECK(event.at("ph") == "X");
+    CHECK(event.at("dur").get<double>() >= 0);
+    const double start = event.at("ts").get<double>();
+    result.push_back({event.at("name"), event.at("cat"), event.at("tid"), start,
+                      start + event.at("dur").get<double>(), event.value("args", Json())});
+  }
+  return result;
+}
+
+}  // namespace colossal::testing
