@@ -31,14 +31,16 @@ at::Tensor Norm::forward(const at::Tensor& x) {
 }
 
 NormLayer::Added Norm::add(const at::Tensor& x, const at::Tensor& residual) {
+  const bool rms = options_.kind == NormOptions::Kind::rms;
+  functional::AddNorm both;
   if (group_.size() > 1) {
-    const at::Tensor sum = x + residual;
-    return {sum, forward(sum)};
+    both = rms ? functional::sharded_add_rms_norm(x, residual, weight_, options_.eps, group_)
+               : functional::sharded_add_layer_norm(x, residual, weight_, bias_, options_.eps, group_);
+  } else {
+    both = rms ? functional::add_rms_norm(x, residual, weight_, options_.eps)
+               : functional::add_layer_norm(x, residual, weight_, bias_, options_.eps);
   }
-  auto [sum, normed] = options_.kind == NormOptions::Kind::rms
-                           ? functional::add_rms_norm(x, residual, weight_, options_.eps)
-                           : functional::add_layer_norm(x, residual, weight_, bias_, options_.eps);
-  return {sum, normed};
+  return {both.sum, both.normed};
 }
 
 }  // namespace colossal::nn

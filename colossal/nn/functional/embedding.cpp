@@ -78,7 +78,7 @@ struct Embedding : ag::Function<Embedding> {
     std::vector<int64_t> shape = ids.sizes().vec();
     shape.push_back(table.size(1));
     at::Tensor out = at::empty(shape, table.options().dtype(static_cast<at::ScalarType>(dtype)));
-    const int64_t h = table.size(1), *id = ids.const_data_ptr<int64_t>();
+    const int64_t h = table.size(1), rows = table.size(0), *id = ids.const_data_ptr<int64_t>();
     with_type(table.scalar_type(), [&](auto from) {
       with_type(out.scalar_type(), [&](auto to) {
         using From = decltype(from);
@@ -86,7 +86,13 @@ struct Embedding : ag::Function<Embedding> {
         const From* source = table.const_data_ptr<From>();
         To* target = out.mutable_data_ptr<To>();
         at::parallel_for(0, ids.numel(), row_grain(h), [&](int64_t begin, int64_t end) {
-          for (int64_t i = begin; i < end; ++i) simd::run<CopyRow>(source + id[i] * h, target + i * h, h);
+          for (int64_t i = begin; i < end; ++i) {
+            if (id[i] >= 0 && id[i] < rows) {
+              simd::run<CopyRow>(source + id[i] * h, target + i * h, h);
+            } else {
+              std::fill_n(target + i * h, h, To{});
+            }
+          }
         });
       });
     });
@@ -142,11 +148,15 @@ at::Tensor DeferredRows::add_to(const at::Tensor& dense) {
 }
 
 at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, std::optional<at::ScalarType> dtype,
-                     const DeferredRowsPtr& deferred) {
+                     const DeferredRowsPtr& deferred, Outside outside) {
   const at::ScalarType type = dtype.value_or(table.scalar_type());
-  if (!has_kernel(table) || !has_kernel(type) || !ids.is_cpu()) return aten::embedding(ids, table, type);
+  if (!has_kernel(table) || !has_kernel(type) || !ids.is_cpu()) {
+    if (outside == Outside::error) return aten::embedding(ids, table, type);
+    const at::Tensor others = ids.lt(0).logical_or_(ids.ge(table.size(0)));
+    return aten::embedding(ids.masked_fill(others, 0), table, type).masked_fill(others.unsqueeze(-1), 0);
+  }
   const at::Tensor dense = ids.contiguous();
-  check_ids(dense, table.size(0));
+  if (outside == Outside::error) check_ids(dense, table.size(0));
   return Embedding::apply(dense, table, static_cast<int64_t>(type), deferred);
 }
 

@@ -35,8 +35,10 @@ class DeferredRows final : public std::enable_shared_from_this<DeferredRows> {
 };
 using DeferredRowsPtr = std::shared_ptr<DeferredRows>;
 
-// ids outside [0, table.size(0)) are a ShapeError. dtype: of the result; default: of the table.
+// ids outside [0, table.size(0)): a ShapeError, or rows of zeros (of a table that is shared by ranks). dtype: of the result; default: of
+// the table.
+enum class Outside { error, zeros };
 at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, std::optional<at::ScalarType> dtype = {},
-                     const DeferredRowsPtr& deferred = {});
+                     const DeferredRowsPtr& deferred = {}, Outside outside = Outside::error);
 
 }  // namespace colossal::nn::functional

@@ -9,16 +9,16 @@ namespace colossal::nn::functional {
 template <class T>
 struct NormForwardArguments {
   using A = simd::Wide<T>;
-  const T* x;
-  const T* residual;  // null: none
-  T* sum;             // x + residual, where there is a residual
-  T* y;
-  const A* weight;
-  const A* bias;  // null: none
-  A* mean;        // centred norms only
-  A* rstd;
-  int64_t h;
-  A eps;
+  const T* x = nullptr;
+  const T* residual = nullptr;  // null: none
+  T* sum = nullptr;             // x + residual, where there is a residual
+  T* y = nullptr;
+  const A* weight = nullptr;
+  const A* bias = nullptr;  // null: none
+  A* mean = nullptr;        // centred norms only
+  A* rstd = nullptr;
+  int64_t h = 0;
+  A eps = 0;
 };
 
 // kCentered: layer norm, else RMS norm.
@@ -40,63 +40,79 @@ struct NormForward {
   }
 
   template <class T>
-  COLOSSAL_INLINE static void row(const NormForwardArguments<T>& a, int64_t r) {
-    using A = simd::Wide<T>;
+  COLOSSAL_INLINE static simd::Wide<T> total(const T* x, int64_t h) {
     constexpr int64_t kLanes = simd::kLanes<T>;
-    const int64_t h = a.h, whole = h / kLanes * kLanes;
-    const T* x = a.x + r * h;
-    T* y = a.y + r * h;
-    if (a.residual != nullptr) {
-      add(x, a.residual + r * h, a.sum + r * h, h);
-      x = a.sum + r * h;
-    }
-    A mean = 0;
-    if constexpr (kCentered) {
-      simd::Vector<T> total{};
-      for (int64_t i = 0; i < whole; i += kLanes) total += simd::load(x + i);
-      mean = simd::horizontal_sum(total);
-      for (int64_t i = whole; i < h; ++i) mean += static_cast<A>(x[i]);
-      mean /= static_cast<A>(h);
-      a.mean[r] = mean;
-    }
-    simd::Vector<T> squares{};
+    const int64_t whole = h / kLanes * kLanes;
+    simd::Vector<T> sums{};
+    for (int64_t i = 0; i < whole; i += kLanes) sums += simd::load(x + i);
+    auto sum = simd::horizontal_sum(sums);
+    for (int64_t i = whole; i < h; ++i) sum += static_cast<simd::Wide<T>>(x[i]);
+    return sum;
+  }
+
+  template <class T, class A>
+  COLOSSAL_INLINE static A squares(const T* x, A mean, int64_t h) {
+    constexpr int64_t kLanes = simd::kLanes<T>;
+    const int64_t whole = h / kLanes * kLanes;
+    simd::Vector<T> sums{};
     for (int64_t i = 0; i < whole; i += kLanes) {
       const auto d = simd::load(x + i) - mean;
-      squares += d * d;
+      sums += d * d;
     }
-    A square = simd::horizontal_sum(squares);
-    for (int64_t i = whole; i < h; ++i)
-      square += (static_cast<A>(x[i]) - mean) * (static_cast<A>(x[i]) - mean);
-    // In fp64 and rounded once: every element of the row carries the error of this one number.
-    const A rstd = static_cast<A>(
-        1.0 / std::sqrt(static_cast<double>(square) / static_cast<double>(h) + static_cast<double>(a.eps)));
-    a.rstd[r] = rstd;
+    A sum = simd::horizontal_sum(sums);
+    for (int64_t i = whole; i < h; ++i) sum += (static_cast<A>(x[i]) - mean) * (static_cast<A>(x[i]) - mean);
+    return sum;
+  }
+
+  template <class T, class A>
+  COLOSSAL_INLINE static void normalise(const NormForwardArguments<T>& a, const T* x, T* y, A mean, A rstd) {
+    constexpr int64_t kLanes = simd::kLanes<T>;
+    const int64_t whole = a.h / kLanes * kLanes;
     for (int64_t i = 0; i < whole; i += kLanes) {
       auto v = (simd::load(x + i) - mean) * rstd * simd::load(a.weight + i);
       if (a.bias != nullptr) v += simd::load(a.bias + i);
       simd::store(y + i, v);
     }
-    for (int64_t i = whole; i < h; ++i) {
+    for (int64_t i = whole; i < a.h; ++i) {
       const A v = (static_cast<A>(x[i]) - mean) * rstd * a.weight[i];
       y[i] = static_cast<T>(a.bias != nullptr ? v + a.bias[i] : v);
     }
+  }
+
+  template <class T>
+  COLOSSAL_INLINE static void row(const NormForwardArguments<T>& a, int64_t r) {
+    using A = simd::Wide<T>;
+    const int64_t h = a.h;
+    const T* x = a.x + r * h;
+    if (a.residual != nullptr) {
+      add(x, a.residual + r * h, a.sum + r * h, h);
+      x = a.sum + r * h;
+    }
+    A mean = 0;
+    if constexpr (kCentered) a.mean[r] = mean = total(x, h) / static_cast<A>(h);
+    const A square = squares(x, mean, h);
+    // In fp64 and rounded once: every element of the row carries the error of this one number.
+    const A rstd = static_cast<A>(
+        1.0 / std::sqrt(static_cast<double>(square) / static_cast<double>(h) + static_cast<double>(a.eps)));
+    a.rstd[r] = rstd;
+    normalise(a, x, a.y + r * h, mean, rstd);
   }
 };
 
 template <class T>
 struct NormBackwardArguments {
   using A = simd::Wide<T>;
-  const T* x;  // what was normalised
-  const T* dy;
-  const T* dsum;  // gradient that reaches the sum past the norm; null: none
-  T* dx;
-  const A* weight;
-  const A* mean;  // centred norms only
-  const A* rstd;
-  A* dweight;  // [blocks, h], zero on entry
-  A* dbias;    // null: none
-  int64_t h;
-  int64_t rows;
+  const T* x = nullptr;  // what was normalised
+  const T* dy = nullptr;
+  const T* dsum = nullptr;  // gradient that reaches the sum past the norm; null: none
+  T* dx = nullptr;
+  const A* weight = nullptr;
+  const A* mean = nullptr;  // centred norms only
+  const A* rstd = nullptr;
+  A* dweight = nullptr;  // [blocks, h], zero on entry
+  A* dbias = nullptr;    // null: none
+  int64_t h = 0;
+  int64_t rows = 0;
 };
 
 // Block b covers the rows [b, b + 1) * rows_per_block(rows).
@@ -110,18 +126,28 @@ struct NormBackward {
     for (int64_t r = begin; r < end; ++r) row(a, r);
   }
 
+  // With g = dy * weight and n = (x - mean) * rstd: dx = rstd * (g - average(g) - n * average(g n)); no average(g) for RMS norm.
   template <class T>
   COLOSSAL_INLINE static void row(const NormBackwardArguments<T>& a, int64_t r) {
+    using A = simd::Wide<T>;
+    const Sums<A> sums = add_up(a, r);
+    input_gradient(a, r, {sums.g / static_cast<A>(a.h), sums.gn / static_cast<A>(a.h)});
+  }
+
+  template <class A>
+  struct Sums {
+    A g, gn;
+  };
+
+  // Also adds to the gradients of weight and bias.
+  template <class T>
+  COLOSSAL_INLINE static Sums<simd::Wide<T>> add_up(const NormBackwardArguments<T>& a, int64_t r) {
     using A = simd::Wide<T>;
     constexpr int64_t kLanes = simd::kLanes<T>;
     const int64_t h = a.h, whole = h / kLanes * kLanes;
     const T* x = a.x + r * h;
     const T* dy = a.dy + r * h;
-    const T* dsum = a.dsum == nullptr ? nullptr : a.dsum + r * h;
-    T* dx = a.dx + r * h;
     const A rstd = a.rstd[r], mean = kCentered ? a.mean[r] : A{0};
-    // With g = dy * weight and n = (x - mean) * rstd: dx = rstd * (g - average(g) - n * average(g n)); no
-    // average(g) for RMS norm.
     simd::Vector<T> sum_g{}, sum_gn{};
     for (int64_t i = 0; i < whole; i += kLanes) {
       const auto d = simd::load(dy + i), n = (simd::load(x + i) - mean) * rstd,
@@ -131,25 +157,37 @@ struct NormBackward {
       simd::store(a.dweight + i, simd::load(a.dweight + i) + d * n);
       if (a.dbias != nullptr) simd::store(a.dbias + i, simd::load(a.dbias + i) + d);
     }
-    A average_g = simd::horizontal_sum(sum_g), average_gn = simd::horizontal_sum(sum_gn);
+    Sums<A> sums = {simd::horizontal_sum(sum_g), simd::horizontal_sum(sum_gn)};
     for (int64_t i = whole; i < h; ++i) {
       const A d = static_cast<A>(dy[i]), n = (static_cast<A>(x[i]) - mean) * rstd, g = d * a.weight[i];
-      if constexpr (kCentered) average_g += g;
-      average_gn += g * n;
+      if constexpr (kCentered) sums.g += g;
+      sums.gn += g * n;
       a.dweight[i] += d * n;
       if (a.dbias != nullptr) a.dbias[i] += d;
     }
-    average_g /= static_cast<A>(h);
-    average_gn /= static_cast<A>(h);
+    return sums;
+  }
+
+  template <class T>
+  COLOSSAL_INLINE static void input_gradient(const NormBackwardArguments<T>& a, int64_t r,
+                                             const Sums<simd::Wide<T>>& average) {
+    using A = simd::Wide<T>;
+    constexpr int64_t kLanes = simd::kLanes<T>;
+    const int64_t h = a.h, whole = h / kLanes * kLanes;
+    const T* x = a.x + r * h;
+    const T* dy = a.dy + r * h;
+    const T* dsum = a.dsum == nullptr ? nullptr : a.dsum + r * h;
+    T* dx = a.dx + r * h;
+    const A rstd = a.rstd[r], mean = kCentered ? a.mean[r] : A{0};
     for (int64_t i = 0; i < whole; i += kLanes) {
       const auto n = (simd::load(x + i) - mean) * rstd, g = simd::load(dy + i) * simd::load(a.weight + i);
-      auto v = (g - average_g - n * average_gn) * rstd;
+      auto v = (g - average.g - n * average.gn) * rstd;
       if (dsum != nullptr) v += simd::load(dsum + i);
       simd::store(dx + i, v);
     }
     for (int64_t i = whole; i < h; ++i) {
       const A n = (static_cast<A>(x[i]) - mean) * rstd, g = static_cast<A>(dy[i]) * a.weight[i];
-      const A v = (g - average_g - n * average_gn) * rstd;
+      const A v = (g - average.g - n * average.gn) * rstd;
       dx[i] = static_cast<T>(dsum != nullptr ? v + static_cast<A>(dsum[i]) : v);
     }
   }

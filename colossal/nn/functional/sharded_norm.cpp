@@ -1,80 +1,100 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/nn/functional/sharded_norm.h"
 
-#include <ATen/ops/stack.h>
+#include <ATen/record_function.h>
 
 #include "colossal/comm/collectives.h"
 #include "colossal/comm/saved.h"
 #include "colossal/nn/functional/kernel.h"
+#include "colossal/nn/functional/norm_stages.h"
 #include "colossal/nn/functional/optional.h"
-#include "colossal/nn/functional/sum_rows.h"
 
 namespace colossal::nn::functional {
 namespace {
 
 namespace ag = torch::autograd;
 
-at::Tensor summed_last(const at::Tensor& x, const comm::Group& group) {
-  at::Tensor sum = x.sum(-1, /*keepdim=*/true);
-  comm::all_reduce(sum, group);
-  return sum;
-}
+struct ShardedNormPlan {
+  bool centred = true;
+  double eps = 0;
+  comm::Group group = {};
+  std::optional<at::ScalarType> bias_type = {};
+  // Whole rows.
+  double size(const at::Tensor& x) const { return static_cast<double>(x.size(-1) * group.size()); }
+};
 
+// With and without the residual sum before it, as Norm of norm.cpp.
 struct ShardedNorm : ag::Function<ShardedNorm> {
-  static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
-                            const std::optional<at::Tensor>& bias, bool centred, double eps,
-                            const comm::Group& group) {
+  static ag::variable_list forward(ag::AutogradContext* ctx, const at::Tensor& x_in,
+                                   const std::optional<at::Tensor>& residual, const at::Tensor& weight,
+                                   const std::optional<at::Tensor>& bias, const ShardedNormPlan& plan) {
+    RECORD_FUNCTION("colossal::norm", {});
+    const bool adds = residual.has_value();
+    const at::Tensor term = x_in.contiguous(), x = adds ? at::empty_like(term) : term;
     const at::ScalarType wide = wide_type(x.scalar_type());
-    const auto size = static_cast<double>(x.size(-1) * group.size());
-    at::Tensor difference = x.to(wide), mean;
-    if (centred) {
-      mean = summed_last(difference, group) / size;
-      difference = difference - mean;
+    at::Tensor mean,
+        squares = first_statistic(
+            {.x = x, .term = term, .residual = adds ? residual->contiguous() : at::Tensor()}, plan.centred);
+    comm::all_reduce(squares, plan.group);
+    if (plan.centred) {
+      mean = squares.div_(plan.size(x));
+      squares = centred_squares(x, mean);
+      comm::all_reduce(squares, plan.group);
     }
-    const at::Tensor variance = summed_last(difference * difference, group) / size;
-    const at::Tensor scale = (variance.to(at::kDouble) + eps).rsqrt().to(wide);
-    at::Tensor y = difference * scale * weight.to(wide);
-    if (bias) y = y + bias->to(wide);
-    ctx->save_for_backward({x, weight, mean, scale});
-    comm::save(*ctx, "group", group);
-    if (bias) ctx->saved_data["bias_type"] = static_cast<int64_t>(bias->scalar_type());
-    return y.to(x.scalar_type());
+    // In fp64 and rounded once: every element of the row carries the error of this one number.
+    const at::Tensor rstd = (squares.to(at::kDouble) / plan.size(x) + plan.eps).rsqrt().to(wide);
+    const at::Tensor y = normalised(x, weight.to(wide).contiguous(),
+                                    bias ? bias->to(wide).contiguous() : at::Tensor(), mean, rstd);
+    ctx->save_for_backward({x, weight, mean, rstd});
+    ctx->set_materialize_grads(false);
+    comm::save(*ctx, "plan", plan);
+    return adds ? ag::variable_list{x, y} : ag::variable_list{y};
   }
 
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
+    const auto& plan = comm::saved<ShardedNormPlan>(*ctx, "plan");
     const auto saved = ctx->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], &mean = saved[2], &scale = saved[3];
-    const auto& group = comm::saved<comm::Group>(*ctx, "group");
-    const at::ScalarType wide = wide_type(x.scalar_type());
-    const auto size = static_cast<double>(x.size(-1) * group.size());
-    const at::Tensor dy = grads[0].to(wide);
-    const at::Tensor normed = (mean.defined() ? x.to(wide) - mean : x.to(wide)) * scale;
-    const at::Tensor g = dy * weight.to(wide), along = g * normed;
-    at::Tensor dx;
-    if (mean.defined()) {
-      const at::Tensor both = at::stack({g.sum(-1, true), along.sum(-1, true)});
-      comm::all_reduce(both, group);
-      dx = (g - both[0] / size - normed * (both[1] / size)) * scale;
-    } else {
-      dx = (g - normed * (summed_last(along, group) / size)) * scale;
-    }
-    at::Tensor dbias;
-    if (ctx->saved_data.count("bias_type") != 0)
-      dbias = sum_rows(dy, static_cast<at::ScalarType>(ctx->saved_data["bias_type"].toInt()));
-    return {dx.to(x.scalar_type()), sum_rows(dy * normed, weight.scalar_type()), dbias, {}, {}, {}};
+    const at::Tensor &x = saved[0], &weight = saved[1], &mean = saved[2], &rstd = saved[3];
+    const bool adds = grads.size() == 2;
+    const at::Tensor dsum = adds && grads[0].defined() ? grads[0].contiguous() : at::Tensor();
+    const at::Tensor dy = grads.back().defined() ? grads.back().contiguous() : at::zeros_like(x);
+    RECORD_FUNCTION("colossal::norm", {});
+    const NormGradient of{x, dy, weight.to(rstd.scalar_type()).contiguous(), mean, rstd};
+    const auto [sums, dweight, dbias] = gradient_sums(of, plan.bias_type.has_value());
+    comm::all_reduce(sums, plan.group);
+    const at::Tensor dx = input_gradient(of, sums.div_(plan.size(x)), dsum);
+    return {dx, adds ? dx : at::Tensor(), dweight.to(weight.scalar_type()),
+            plan.bias_type ? dbias.to(*plan.bias_type) : at::Tensor(), at::Tensor()};
   }
 };
+
+AddNorm apply(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
+              const at::Tensor& bias, ShardedNormPlan plan) {
+  if (bias.defined()) plan.bias_type = bias.scalar_type();
+  const auto both = ShardedNorm::apply(x, given(residual), weight, given(bias), plan);
+  return {both.front(), both.back()};
+}
 
 }  // namespace
 
 at::Tensor sharded_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                               double eps, const comm::Group& group) {
-  return ShardedNorm::apply(x, weight, given(bias), true, eps, group);
+  return apply(x, {}, weight, bias, {.centred = true, .eps = eps, .group = group}).normed;
 }
 
 at::Tensor sharded_rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps,
                             const comm::Group& group) {
-  return ShardedNorm::apply(x, weight, given(at::Tensor()), false, eps, group);
+  return apply(x, {}, weight, {}, {.centred = false, .eps = eps, .group = group}).normed;
+}
+
+AddNorm sharded_add_layer_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
+                               const at::Tensor& bias, double eps, const comm::Group& group) {
+  return apply(x, residual, weight, bias, {.centred = true, .eps = eps, .group = group});
+}
+
+AddNorm sharded_add_rms_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
+                             double eps, const comm::Group& group) {
+  return apply(x, residual, weight, {}, {.centred = false, .eps = eps, .group = group});
 }
 
 }  // namespace colossal::nn::functional

@@ -9,14 +9,19 @@
 #include <ATen/core/Tensor.h>
 
 #include "colossal/comm/group.h"
+#include "colossal/nn/functional/norm.h"
 
 namespace colossal::nn::functional {
 
-// As layer_norm and rms_norm (norm.h) with x, weight and bias this rank's part of the last dim. The gradients of weight and bias
+// As those of norm.h with x, weight and bias this rank's part of the last dim. The gradients of weight and bias
 // are sums over this rank's tokens.
 at::Tensor sharded_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                               double eps, const comm::Group& group);
 at::Tensor sharded_rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps,
                             const comm::Group& group);
+AddNorm sharded_add_layer_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
+                               const at::Tensor& bias, double eps, const comm::Group& group);
+AddNorm sharded_add_rms_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
+                             double eps, const comm::Group& group);
 
 }  // namespace colossal::nn::functional

@@ -44,9 +44,7 @@ TensorEmbedding::TensorEmbedding(nn::LayerContextPtr context, const nn::Embeddin
     : context_(std::move(context)), num_embeddings_(options.num_embeddings), replicas_(replicas), dim_(dim) {
   const nn::ParameterSpec spec = vocabulary_table(*context_, options.num_embeddings, options.size, vocabulary,
                                                   replicas, options.init_std);
-  const tensor::Slice own = spec.layout.slice(context_->mesh.rank());
-  first_ = own.offset[0];
-  valid_ = own.size[0];
+  first_ = spec.layout.slice(context_->mesh.rank()).offset[0];
   // Rows are cut in the order of the stream's batch axes, whatever the order of the table's.
   const comm::Axes& batch = context_->stream.batch;
   comm::Axes axes = vocabulary;
@@ -76,10 +74,8 @@ at::Tensor TensorEmbedding::forward(const at::Tensor& ids_in) {
   const at::Tensor rows = padded(ids_in, 0, padded_size(ids_in.size(0), stream.batch, mesh), 0);
   const at::Tensor ids =
       padded(own_part(rows, 0, replicas_, mesh, 0), 1, padded_size(ids_in.size(1), stream.sequence, mesh), 0);
-  const at::Tensor local = ids - first_, mine = local.ge(0).logical_and_(local.lt(valid_));
-  const at::Tensor found = nn::functional::embedding(local.masked_fill(mine.logical_not(), 0), weight_,
-                                                     context_->compute, deferred_);
-  const at::Tensor x = found * mine.unsqueeze(-1).to(found.scalar_type());
+  const at::Tensor x = nn::functional::embedding(ids - first_, weight_, context_->compute, deferred_,
+                                                 nn::functional::Outside::zeros);
   return dim_ ? comm::scatter_sum_to(x, group_, *dim_) : comm::reduce_from(x, group_);
 }
 

@@ -36,7 +36,7 @@ class TensorEmbedding final : public nn::UnaryLayer {
   comm::Axes replicas_;
   comm::Group group_;
   std::optional<int64_t> dim_;
-  int64_t first_ = 0, valid_ = 0;  // this rank's rows of the table
+  int64_t first_ = 0;  // word of this rank's first row
   at::Tensor weight_;
   nn::functional::DeferredRowsPtr deferred_;  // null unless shared
 };
