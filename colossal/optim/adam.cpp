@@ -53,7 +53,7 @@ void Adam::update(const StepOptions& step) {
     const at::Tensor w = weight(i);
     if (w.is_cuda() && w.is_contiguous()) {
       cuda.push_back(i);
-    } else if (w.is_cpu() && w.is_contiguous()) {
+    } else if ((w.is_cpu() || w.is_meta()) && w.is_contiguous()) {
       (w.scalar_type() == at::kDouble ? doubles : floats).push_back(i);
     } else {
       update_elementwise(i, step);
@@ -72,6 +72,7 @@ void Adam::update_on_cpu(const std::vector<size_t>& which, const StepOptions& st
     const at::Tensor w = weight(i);
     gradients.push_back(gradient(i, {}).contiguous());
     copies.push_back(copy_to_renew(parameters_[i].tensor));
+    if (w.is_meta()) continue;
     jobs.push_back(
         {.tensors = {.weight = w.data_ptr<T>(),
                      .gradient = gradients.back().const_data_ptr<T>(),

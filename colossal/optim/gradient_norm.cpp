@@ -5,6 +5,7 @@
 
 #include "colossal/comm/collectives.h"
 #include "colossal/optim/sharded_sums.h"
+#include "colossal/tensor/meta.h"
 #include "colossal/tensor/redistribute.h"
 
 namespace colossal::optim {
@@ -67,7 +68,7 @@ GradientNorm gradient_norm(const std::vector<nn::Parameter>& parameters, const c
   }
   const at::Tensor total = sum_of_squares(gradients).to(device_of(parameters));
   sum_over(total, axes, mesh);
-  GradientNorm norm{.value = std::sqrt(total.item<double>())};
+  GradientNorm norm{.value = std::sqrt(tensor::number_in(total, 0))};
   if (!std::isfinite(norm.value)) norm.nonfinite = first_nonfinite(parameters, axes, mesh);
   return norm;
 }

@@ -55,6 +55,7 @@ struct Block {
 };
 
 void append_blocks(const at::Tensor& x, std::vector<Block>& blocks) {
+  if (x.is_meta()) return;
   for (int64_t begin = 0; begin < x.numel(); begin += kBlock) {
     Block& block = blocks.emplace_back();
     block.count = std::min(kBlock, x.numel() - begin);
@@ -72,7 +73,7 @@ at::Tensor sum_of_squares(const std::vector<at::Tensor>& tensors) {
   std::vector<at::Tensor> kept, others;
   std::vector<Block> blocks;
   for (const at::Tensor& x : tensors) {
-    if (x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble)) {
+    if ((x.is_cpu() || x.is_meta()) && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble)) {
       kept.push_back(x.detach().contiguous());
       append_blocks(kept.back(), blocks);
     } else {

@@ -12,6 +12,7 @@
 #include "colossal/base/error.h"
 #include "colossal/base/text.h"
 #include "colossal/tensor/block_pool.h"
+#include "colossal/tensor/meta.h"
 
 namespace colossal::tensor {
 namespace {
@@ -56,16 +57,16 @@ class CachingAllocator final : public c10::Allocator {
   }
 
   MemoryStats stats() const {
-    const int64_t live = live_.load(), cached = cached_bytes();
+    const int64_t live = counter_.live(), cached = cached_bytes();
     return {.live_bytes = live,
-            .peak_bytes = std::max(peak_.load(), live),
+            .peak_bytes = counter_.peak(),
             .cached_bytes = cached,
             .peak_held_bytes = std::max(peak_held_.load(), live + cached),
-            .num_allocations = allocations_.load()};
+            .num_allocations = counter_.num_allocations()};
   }
   void reset_peak() {
-    peak_ = live_.load();
-    peak_held_ = live_.load() + cached_bytes();
+    counter_.reset_peak();
+    peak_held_ = counter_.live() + cached_bytes();
   }
   BlockPool* pool() { return pool_; }
 
@@ -101,23 +102,16 @@ class CachingAllocator final : public c10::Allocator {
         ExitCode::out_of_memory);
   }
 
-  static void raise(std::atomic<int64_t>& peak, int64_t value) {
-    int64_t seen = peak.load(std::memory_order_relaxed);
-    while (seen < value && !peak.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
-    }
-  }
-
   void count(int64_t bytes) {
-    allocations_.fetch_add(1, std::memory_order_relaxed);
-    const int64_t live = live_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
-    raise(peak_, live);
-    if (bytes >= kSmallBytes) raise(peak_held_, live + cached_bytes());
+    const int64_t live = counter_.add(bytes);
+    if (bytes >= kSmallBytes) raise_to(peak_held_, live + cached_bytes());
   }
 
   static void free_block(void* data);
 
   BlockPool* pool_;  // never destroyed: tensors may outlive every static object
-  std::atomic<int64_t> live_{0}, peak_{0}, peak_held_{0}, allocations_{0};
+  MemoryCounter counter_;
+  std::atomic<int64_t> peak_held_{0};
 };
 
 // The process-wide allocator is installed into libtorch, so it lives in one place here, too.
@@ -130,7 +124,7 @@ void CachingAllocator::free_block(void* data) {
   if (data == nullptr) return;
   Header* header = static_cast<Header*>(data) - 1;
   CachingAllocator* self = installed().load(std::memory_order_relaxed);
-  self->live_.fetch_sub(header->bytes, std::memory_order_relaxed);
+  self->counter_.remove(header->bytes);
   if (header->block != nullptr) {
     self->pool_->release(header->block);
   } else {
@@ -172,13 +166,25 @@ void install_caching_allocator(const AllocatorOptions& options) {
 
 bool caching_allocator_installed() { return installed().load() != nullptr; }
 
-MemoryStats memory_stats() {
+MemoryStats memory_stats(c10::DeviceType device) {
+  if (device == c10::DeviceType::Meta) {
+    const MemoryCounter* memory = meta_memory();
+    if (memory == nullptr) return {};
+    return {.live_bytes = memory->live(),
+            .peak_bytes = memory->peak(),
+            .peak_held_bytes = memory->peak(),
+            .num_allocations = memory->num_allocations()};
+  }
   const CachingAllocator* allocator = installed().load();
   return allocator == nullptr ? MemoryStats{} : allocator->stats();
 }
 
-void reset_peak() {
-  if (CachingAllocator* allocator = installed().load()) allocator->reset_peak();
+void reset_peak(c10::DeviceType device) {
+  if (device == c10::DeviceType::Meta) {
+    if (MemoryCounter* memory = meta_memory()) memory->reset_peak();
+  } else if (CachingAllocator* allocator = installed().load()) {
+    allocator->reset_peak();
+  }
 }
 
 void release_cached_memory() {

@@ -8,6 +8,8 @@
 //
 // Thread-safe. Counts are per process: ranks that are threads share them (and may free each other's tensors).
 #pragma once
+#include <c10/core/DeviceType.h>
+
 #include <cstdint>
 
 namespace colossal::tensor {
@@ -36,9 +38,9 @@ struct MemoryStats {
 void install_caching_allocator(const AllocatorOptions& options = {});
 bool caching_allocator_installed();
 
-// All zero before install_caching_allocator.
-MemoryStats memory_stats();
-void reset_peak();
+// Of tensors on the CPU, or on the meta device (meta.h), which caches nothing. All zero before the device's allocator is there.
+MemoryStats memory_stats(c10::DeviceType device = c10::DeviceType::CPU);
+void reset_peak(c10::DeviceType device = c10::DeviceType::CPU);
 
 // Gives all cached memory back to the kernel.
 void release_cached_memory();

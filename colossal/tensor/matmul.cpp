@@ -129,6 +129,7 @@ at::Tensor matmul_forward(const at::Tensor& x, const at::Tensor& w, const at::Te
 void matmul_forward_wide(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w) {
   RECORD_FUNCTION("colossal::matmul_forward_wide", {});
   check("matmul_forward_wide", x, w);
+  if (y.is_meta()) return;  // no product, and none of the temporaries that some kernels need
   at::Tensor out = y;
   if (!narrow(x.scalar_type())) {
     if (use_onednn(MatmulOp::forward, x, x.size(0), w.size(1), w.size(0))) {
@@ -153,6 +154,7 @@ at::Tensor matmul_input_grad(const at::Tensor& dy, const at::Tensor& w) {
 void matmul_input_grad_into(const at::Tensor& dx, const at::Tensor& dy, const at::Tensor& w) {
   RECORD_FUNCTION("colossal::matmul_input_grad", {});
   check("matmul_input_grad", dy, w);
+  if (dx.is_meta()) return;
   at::Tensor out = dx;
   if (use_onednn(MatmulOp::input_grad, dy, dy.size(0), w.size(1), w.size(0))) {
     out.copy_(onednn(dy, w.t()));
@@ -165,6 +167,7 @@ void matmul_weight_grad_(const at::Tensor& dw, const at::Tensor& dy, const at::T
                          Accumulate accumulate) {
   RECORD_FUNCTION("colossal::matmul_weight_grad", {});
   check("matmul_weight_grad", dy, x);
+  if (dw.is_meta()) return;
   const bool adds = accumulate == Accumulate::yes;
   at::Tensor out = dw;
   if (narrow(x.scalar_type()) && dw.scalar_type() == at::kFloat) {

@@ -8,6 +8,7 @@
 #include "colossal/comm/collectives.h"
 #include "colossal/optim/gradient_norm.h"
 #include "colossal/parallel/data/gradient_reducer.h"
+#include "colossal/tensor/meta.h"
 #include "colossal/train/nonfinite.h"
 
 namespace colossal::train {
@@ -86,7 +87,7 @@ StepReport Engine::step() {
   microbatch_ = 0;
   const optim::GradientNorm norm = measure_gradients();
   report.boundary = true;
-  report.loss = loss_sum_.item<double>() * loss_factor(options_, context_);
+  report.loss = tensor::number_in(loss_sum_, 0) * loss_factor(options_, context_);
   report.loss_scale = scaler_ ? scaler_->scale() : 1.0;
   report.grad_norm = norm.value / report.loss_scale;
   report.learning_rate = schedule_(num_steps_);

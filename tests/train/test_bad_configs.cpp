@@ -204,7 +204,7 @@ TEST_CASE("model: heads, sizes, positions, presets") {
        "low_freq_factor, high_freq_factor, original_max_positions."},
       {"[model]\nfamily = \"gpt2\"\npreset = \"gpt2-tiny\"",
        "run.toml:3: model.preset = \"gpt2-tiny\" is unknown. Allowed: quickstart, gpt2, gpt2-124m, "
-       "gpt2-medium, gpt2-large, gpt2-xl."},
+       "gpt2-medium, gpt2-large, gpt2-xl, gpt3-175b."},
       {"[model]\nfamily = \"gpt2\"\npreset = \"llama3-8b\"",
        "run.toml:3: model.preset = \"llama3-8b\" is of family llama, but model.family = \"gpt2\". Remove "
        "model.family, or set "

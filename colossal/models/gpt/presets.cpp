@@ -15,7 +15,10 @@ Family family() {
                                 {"gpt2-124m", 12, 768, 12},
                                 {"gpt2-medium", 24, 1024, 16},
                                 {"gpt2-large", 36, 1280, 20},
-                                {"gpt2-xl", 48, 1600, 25}}}}),
+                                {"gpt2-xl", 48, 1600, 25}}},
+                              // Brown et al., arXiv 2005.14165
+                              {{.family = "gpt2", .vocab_size = 50257, .max_positions = 2048},
+                               {{"gpt3-175b", 96, 12288, 96}}}}),
           .build = build,
           .foreign = foreign()};
 }

@@ -57,7 +57,7 @@ at::Tensor PatchEmbedding::forward(const at::Tensor& pixels) {
   }
   const comm::Mesh& mesh = context_->mesh;
   const Placement& stream = context_->stream;
-  const at::Tensor images = own_part(pixels.to(context_->compute), 0, stream.batch, mesh, 0);
+  const at::Tensor images = own_part(pixels, 0, stream.batch, mesh, 0).to(context_->compute);
   const at::Tensor patches = cut_into_patches(images, options_.patch_size);
   const int64_t rows = patches.size(0), tokens = 1 + patches.size(1);
   context_->state->num_rows = pixels.size(0);

@@ -16,7 +16,7 @@ constexpr int64_t kElementGrain = 16384;
 template <class Function>
 at::Tensor unary_forward(const at::Tensor& x) {
   at::Tensor y = at::empty_like(x);
-  with_type(x.scalar_type(), [&](auto zero) {
+  with_type(x, [&](auto zero) {
     using T = decltype(zero);
     const T* from = x.const_data_ptr<T>();
     T* to = y.mutable_data_ptr<T>();
@@ -31,7 +31,7 @@ template <class Function>
 at::Tensor unary_backward(const at::Tensor& x, const at::Tensor& dy_in) {
   const at::Tensor dy = dy_in.contiguous();
   at::Tensor dx = at::empty_like(x);
-  with_type(x.scalar_type(), [&](auto zero) {
+  with_type(x, [&](auto zero) {
     using T = decltype(zero);
     const T *from = x.const_data_ptr<T>(), *dfrom = dy.const_data_ptr<T>();
     T* to = dx.mutable_data_ptr<T>();
@@ -59,7 +59,7 @@ at::Tensor swiglu_forward(const at::Tensor& like, const at::Tensor& gate, const 
                           int64_t stride, at::IntArrayRef shape) {
   at::Tensor y = at::empty(shape, like.options());
   const int64_t f = shape.back();
-  with_type(like.scalar_type(), [&](auto zero) {
+  with_type(like, [&](auto zero) {
     using T = decltype(zero);
     const T *g = gate.const_data_ptr<T>(), *u = up.const_data_ptr<T>();
     T* to = y.mutable_data_ptr<T>();
@@ -74,7 +74,7 @@ void swiglu_backward(const at::Tensor& gate, const at::Tensor& up, const at::Ten
                      const at::Tensor& dgate, const at::Tensor& dup, int64_t stride) {
   const at::Tensor dy = dy_in.contiguous();
   const int64_t f = dy.size(-1);
-  with_type(dy.scalar_type(), [&](auto zero) {
+  with_type(dy, [&](auto zero) {
     using T = decltype(zero);
     const T *g = gate.const_data_ptr<T>(), *u = up.const_data_ptr<T>(), *d = dy.const_data_ptr<T>();
     T *dg = dgate.mutable_data_ptr<T>(), *du = dup.mutable_data_ptr<T>();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of this folder as differentiable compositions of ATen operators: what tensors that are not on
-// the CPU run on.
+// The functions of this folder as differentiable compositions of ATen operators: what tensors on other devices
+// than the CPU run on.
 //
-//   if (!x.is_cpu()) return aten::rms_norm(x, weight, eps);
+//   if (!has_kernel(x)) return aten::rms_norm(x, weight, eps);
 //
 // Internal to nn/functional. Thread-safe: pure functions.
 #pragma once

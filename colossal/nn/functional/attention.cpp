@@ -25,14 +25,30 @@ at::Tensor by_head(const at::Tensor& x, int64_t heads) {
       .reshape({t.size(0), heads, t.size(2), t.size(3)});
 }
 
+struct FlashOutput {
+  at::Tensor out;  // [batch, heads, queries, d], dense in the order batch, queries, heads
+  at::Tensor lse;  // [batch, heads, queries], likewise
+};
+
+FlashOutput flash(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                  const std::optional<at::Tensor>& mask, bool causal, double scale) {
+  const at::Tensor keys = by_head(k, q.size(2)), values = by_head(v, q.size(2));
+  if (q.is_meta()) {  // the operator knows no meta tensors
+    return {at::empty(q.sizes(), q.options()).transpose(1, 2),
+            at::empty(q.sizes().slice(0, 3), q.options().dtype(wide_type(q.scalar_type()))).transpose(1, 2)};
+  }
+  auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(q.transpose(1, 2), keys, values, 0.0,
+                                                                    causal, mask, scale);
+  return {out, lse};
+}
+
 // Saves the projections as they came (key heads not repeated), the output and one number per query and head.
 struct Flash : ag::Function<Flash> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, const std::optional<at::Tensor>& mask, bool causal,
                             double scale) {
     RECORD_FUNCTION("colossal::attention", {});
-    auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(
-        q.transpose(1, 2), by_head(k, q.size(2)), by_head(v, q.size(2)), 0.0, causal, mask, scale);
+    const auto [out, lse] = flash(q, k, v, mask, causal, scale);
     ctx->save_for_backward({q, k, v, out, lse, mask.value_or(at::Tensor())});
     ctx->saved_data["causal"] = causal;
     ctx->saved_data["scale"] = scale;

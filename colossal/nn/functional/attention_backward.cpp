@@ -210,7 +210,7 @@ std::array<at::Tensor, 3> attention_backward(const at::Tensor& dy_in, const Atte
   const at::Tensor dy = dy_in.stride(-1) == 1 ? dy_in : dy_in.contiguous();
   const auto dense = [](const at::Tensor& like) { return at::empty(like.sizes(), like.options()); };
   std::array<at::Tensor, 3> gradients = {dense(forward.q), dense(forward.k), dense(forward.v)};
-  with_type(forward.q.scalar_type(), [&](auto zero) {
+  with_type(forward.q, [&](auto zero) {
     backward<decltype(zero)>(dy, forward, gradients[0], gradients[1], gradients[2]);
   });
   return gradients;

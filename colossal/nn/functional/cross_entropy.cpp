@@ -9,6 +9,7 @@
 #include "colossal/nn/functional/sum_rows.h"
 #include "colossal/tensor/cast_cache.h"
 #include "colossal/tensor/matmul.h"
+#include "colossal/tensor/meta.h"
 
 namespace colossal::nn::functional {
 namespace {
@@ -81,7 +82,7 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
     const at::Tensor dlogits = want.any() ? dlogits_buffer.narrow(0, 0, count) : at::Tensor();
     tensor::matmul_forward_wide(logits, rows_h, w);
     if (b.defined()) logits.add_(b);
-    with_type(type, [&](auto zero) {
+    with_type(h, [&](auto zero) {
       using T = decltype(zero);
       softmax_rows<T>(logits, dlogits, y.const_data_ptr<int64_t>() + begin,
                       result.log_probs.template mutable_data_ptr<simd::Wide<T>>() + begin, scale);
@@ -102,6 +103,7 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
 double total(const at::Tensor& log_probs) {
   double sum = 0;
   const at::Tensor wide = log_probs.to(at::kDouble);
+  if (wide.is_meta()) return 0;
   for (const double *p = wide.const_data_ptr<double>(), *end = p + wide.numel(); p != end; ++p) sum += *p;
   return sum;
 }
@@ -124,7 +126,7 @@ struct FusedLoss : ag::Function<FusedLoss> {
 
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
     const auto saved = ctx->get_saved_variables();
-    const double factor = grads[0].item<double>();
+    const double factor = tensor::number_in(grads[0], 1);
     const auto scaled = [&](const at::Tensor& t) { return !t.defined() || factor == 1 ? t : t * factor; };
     return {scaled(saved[0]), scaled(saved[1]), scaled(saved[2]), {}, {}, {}, {}, {}};
   }

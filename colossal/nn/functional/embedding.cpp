@@ -42,6 +42,7 @@ void check_ids(const at::Tensor& ids, int64_t rows) {
     throw ShapeError(
         fmt::format("embedding: ids are {}. They must be int64.", at::toString(ids.scalar_type())));
   }
+  if (ids.is_meta()) return;
   const int64_t* id = ids.const_data_ptr<int64_t>();
   for (int64_t i = 0; i < ids.numel(); ++i) {
     if (id[i] < 0 || id[i] >= rows) {
@@ -53,13 +54,14 @@ void check_ids(const at::Tensor& ids, int64_t rows) {
 
 // dtable[id] += dy. Each task owns a range of rows of the table and adds what belongs there in the order of the ids.
 void add_rows(const at::Tensor& ids, const at::Tensor& dy, const at::Tensor& dtable, bool zero_first) {
-  const int64_t h = dy.size(-1), *id = ids.const_data_ptr<int64_t>();
-  with_type(dy.scalar_type(), [&](auto from) {
-    with_type(dtable.scalar_type(), [&](auto to) {
+  const int64_t h = dy.size(-1);
+  with_type(dy, [&](auto from) {
+    with_type(dtable, [&](auto to) {
       using From = decltype(from);
       using To = decltype(to);
       const From* source = dy.const_data_ptr<From>();
       To* target = dtable.mutable_data_ptr<To>();
+      const int64_t* id = ids.const_data_ptr<int64_t>();
       at::parallel_for(0, dtable.size(0), row_grain(h), [&](int64_t begin, int64_t end) {
         if (zero_first) std::fill(target + begin * h, target + end * h, To{});
         for (int64_t i = 0; i < ids.numel(); ++i) {
@@ -78,13 +80,14 @@ struct Embedding : ag::Function<Embedding> {
     std::vector<int64_t> shape = ids.sizes().vec();
     shape.push_back(table.size(1));
     at::Tensor out = at::empty(shape, table.options().dtype(static_cast<at::ScalarType>(dtype)));
-    const int64_t h = table.size(1), rows = table.size(0), *id = ids.const_data_ptr<int64_t>();
-    with_type(table.scalar_type(), [&](auto from) {
-      with_type(out.scalar_type(), [&](auto to) {
+    const int64_t h = table.size(1), rows = table.size(0);
+    with_type(table, [&](auto from) {
+      with_type(out, [&](auto to) {
         using From = decltype(from);
         using To = decltype(to);
         const From* source = table.const_data_ptr<From>();
         To* target = out.mutable_data_ptr<To>();
+        const int64_t* id = ids.const_data_ptr<int64_t>();
         at::parallel_for(0, ids.numel(), row_grain(h), [&](int64_t begin, int64_t end) {
           for (int64_t i = begin; i < end; ++i) {
             if (id[i] >= 0 && id[i] < rows) {
@@ -150,7 +153,7 @@ at::Tensor DeferredRows::add_to(const at::Tensor& dense) {
 at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, std::optional<at::ScalarType> dtype,
                      const DeferredRowsPtr& deferred, Outside outside) {
   const at::ScalarType type = dtype.value_or(table.scalar_type());
-  if (!has_kernel(table) || !has_kernel(type) || !ids.is_cpu()) {
+  if (!has_kernel(table) || !has_kernel(type) || ids.device() != table.device()) {
     if (outside == Outside::error) return aten::embedding(ids, table, type);
     const at::Tensor others = ids.lt(0).logical_or_(ids.ge(table.size(0)));
     return aten::embedding(ids.masked_fill(others, 0), table, type).masked_fill(others.unsqueeze(-1), 0);

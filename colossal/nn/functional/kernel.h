@@ -2,7 +2,7 @@
 // What the CPU kernels of this folder share: which tensors have kernels, the choice of the element type, the
 // division of rows.
 //
-//   with_type(x.scalar_type(), [&](auto zero) { using T = decltype(zero); .. });
+//   with_type(x, [&](auto zero) { using T = decltype(zero); .. });
 //
 // Internal to nn/functional. Thread-safe: pure functions.
 #pragma once
@@ -21,16 +21,21 @@ using tensor::shape_text;
 inline bool has_kernel(at::ScalarType type) {
   return type == at::kFloat || type == at::kDouble || type == at::kBFloat16;
 }
-inline bool has_kernel(const at::Tensor& x) { return x.is_cpu() && has_kernel(x.scalar_type()); }
+// Tensors on meta, too: they take the same way, allocate the same tensors and leave out the arithmetic (with_type).
+inline bool has_kernel(const at::Tensor& x) {
+  return (x.is_cpu() || x.is_meta()) && has_kernel(x.scalar_type());
+}
 
 // The type that statistics and weight gradients of activations of type `type` are kept in.
 inline at::ScalarType wide_type(at::ScalarType type) {
   return type == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-// body(T{}) for the C++ type T of `type`; the caller has asked has_kernel.
+// body(T{}) for the C++ type T of x's elements, of which a tensor on meta has none; the caller has asked has_kernel.
 template <class Body>
-void with_type(at::ScalarType type, Body&& body) {
+void with_type(const at::Tensor& x, Body&& body) {
+  const at::ScalarType type = x.scalar_type();
+  if (x.is_meta()) return;
   if (type == at::kDouble) return body(double{});
   if (type == at::kBFloat16) return body(c10::BFloat16{});
   if (type != at::kFloat) throw InternalError("functional kernel called for a type that has none");

@@ -37,7 +37,7 @@ struct Norm : ag::Function<Norm<kCentered>> {
     const at::Tensor y = at::empty_like(x), sum = adds ? at::empty_like(x) : at::Tensor();
     const at::Tensor rstd = at::empty({rows}, w.options()),
                      mean = kCentered ? at::empty({rows}, w.options()) : at::Tensor();
-    with_type(x.scalar_type(), [&](auto zero) {
+    with_type(x, [&](auto zero) {
       using T = decltype(zero);
       using A = simd::Wide<T>;
       const NormForwardArguments<T> a{x.const_data_ptr<T>(),
@@ -71,7 +71,7 @@ struct Norm : ag::Function<Norm<kCentered>> {
     const int64_t rows = row_count(x), h = x.size(-1);
     const at::Tensor dx = at::empty_like(x), dweight = at::zeros({block_count(rows), h}, rstd.options());
     const at::Tensor dbias = has_bias ? at::zeros_like(dweight) : at::Tensor();
-    with_type(x.scalar_type(), [&](auto zero) {
+    with_type(x, [&](auto zero) {
       using T = decltype(zero);
       using A = simd::Wide<T>;
       const NormBackwardArguments<T> a{x.const_data_ptr<T>(),

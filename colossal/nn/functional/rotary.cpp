@@ -50,7 +50,7 @@ at::Tensor rotate(const at::Tensor& x_in, const at::Tensor& cos, const at::Tenso
                   int direction) {
   const at::Tensor x = x_in.stride(-1) == 1 ? x_in : x_in.contiguous();
   at::Tensor y = at::empty(x.sizes(), x.options());
-  with_type(x.scalar_type(), [&](auto zero) {
+  with_type(x, [&](auto zero) {
     using T = decltype(zero);
     using A = simd::Wide<T>;
     const RotaryArguments<T> a{x.const_data_ptr<T>(),

@@ -41,7 +41,7 @@ RowSums exponentials_(const at::Tensor& logits) {
   }
   const int64_t rows = logits.size(0), columns = logits.size(1);
   RowSums own{at::empty({rows}, logits.options()), at::empty({rows}, logits.options())};
-  with_type(logits.scalar_type(), [&](auto zero) {
+  with_type(logits, [&](auto zero) {
     using A = decltype(zero);
     if constexpr (!std::is_same_v<A, c10::BFloat16>) {
       at::parallel_for(0, rows, row_grain(columns), [&](int64_t begin, int64_t end) {
@@ -58,7 +58,7 @@ at::Tensor scaled_rows(const at::Tensor& logits, const at::Tensor& factors, at::
   at::Tensor out =
       dtype == logits.scalar_type() ? logits : at::empty(logits.sizes(), logits.options().dtype(dtype));
   const int64_t rows = logits.size(0), columns = logits.size(1);
-  with_type(dtype, [&](auto zero) {
+  with_type(out, [&](auto zero) {
     using T = decltype(zero);
     using A = simd::Wide<T>;
     at::parallel_for(0, rows, row_grain(columns), [&](int64_t begin, int64_t end) {

@@ -46,7 +46,7 @@ at::Tensor sum_rows(const at::Tensor& x, at::ScalarType result) {
   const int64_t blocks = std::max<int64_t>(1, block_count(rows)),
                 tiles = (columns + kTileColumns - 1) / kTileColumns;
   const at::Tensor partials = at::zeros({blocks, columns}, x.options().dtype(wide));
-  with_type(x.scalar_type(), [&](auto zero) {
+  with_type(x, [&](auto zero) {
     using T = decltype(zero);
     using A = simd::Wide<T>;
     const T* data = dense.const_data_ptr<T>();

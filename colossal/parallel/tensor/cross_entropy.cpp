@@ -10,6 +10,7 @@
 #include "colossal/nn/functional/sum_rows.h"
 #include "colossal/tensor/cast_cache.h"
 #include "colossal/tensor/matmul.h"
+#include "colossal/tensor/meta.h"
 
 namespace colossal::parallel {
 namespace {
@@ -145,7 +146,7 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
 double total(const at::Tensor& log_probs, const comm::Group& tokens) {
   const at::Tensor sum = log_probs.sum(at::kDouble);
   comm::all_reduce(sum, tokens);
-  return sum.item<double>();
+  return tensor::number_in(sum, 0);
 }
 
 // The gradients are formed in forward, while logits are there anyway, and scaled in backward where that is needed.
@@ -160,7 +161,7 @@ struct Loss : ag::Function<Loss> {
   }
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
     const auto kept = ctx->get_saved_variables();
-    const double factor = grads[0].item<double>();
+    const double factor = tensor::number_in(grads[0], 1);
     const auto scaled = [&](const at::Tensor& t) { return !t.defined() || factor == 1 ? t : t * factor; };
     return {scaled(kept[0]), scaled(kept[1]), scaled(kept[2]), {}, {}, {}, {}};
   }

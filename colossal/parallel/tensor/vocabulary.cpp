@@ -26,6 +26,14 @@ void check_labels(const at::Tensor& labels, int64_t vocab_size) {
       labels.reshape(-1)[token].item<int64_t>(), token, vocab_size - 1, nn::functional::kIgnoredLabel));
 }
 
+void check_ids(const at::Tensor& ids, int64_t num_embeddings) {
+  if (ids.numel() == 0 || ids.is_meta()) return;
+  const int64_t least = ids.min().item<int64_t>(), most = ids.max().item<int64_t>();
+  if (least >= 0 && most < num_embeddings) return;
+  throw ShapeError(fmt::format("embedding: id {} is outside the table of {} rows (0 to {}).",
+                               least < 0 ? least : most, num_embeddings, num_embeddings - 1));
+}
+
 }  // namespace
 
 nn::ParameterSpec vocabulary_table(const nn::LayerContext& context, int64_t rows, int64_t columns,
@@ -62,13 +70,7 @@ at::Tensor TensorEmbedding::forward(const at::Tensor& ids_in) {
   const comm::Mesh& mesh = context_->mesh;
   context_->state->num_rows = ids_in.size(0);
   context_->state->sequence_length = ids_in.size(1);
-  if (ids_in.numel() > 0) {
-    const int64_t least = ids_in.min().item<int64_t>(), most = ids_in.max().item<int64_t>();
-    if (least < 0 || most >= num_embeddings_) {
-      throw ShapeError(fmt::format("embedding: id {} is outside the table of {} rows (0 to {}).",
-                                   least < 0 ? least : most, num_embeddings_, num_embeddings_ - 1));
-    }
-  }
+  check_ids(ids_in, num_embeddings_);
   // All tokens of the ranks among which the sum is cut.
   const nn::Placement& stream = context_->stream;
   const at::Tensor rows = padded(ids_in, 0, padded_size(ids_in.size(0), stream.batch, mesh), 0);

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// One rank of a larger world, alone: on meta tensors it takes the bytes that it takes with real ones. (Real ranks: process_rehearsal.cpp.)
+#include <doctest/doctest.h>
+
+#include "tests/support/error.h"
+#include "tests/train/rehearsal_cases.h"
+
+using namespace colossal;
+using namespace colossal::testing;
+using train::rehearse;
+
+TEST_CASE("one rank of 16 and of 64 on meta tensors takes the bytes that it takes with real ones") {
+  for (const int ranks : {16, 64}) {
+    for (const RehearsalCase& c : rehearsal_cases(ranks)) {
+      CAPTURE(c.name);
+      Json real = train::to_json(rehearse(comm::World::fake(ranks / 3, ranks), c.rehearsal));
+      Json planned = train::to_json(rehearse(comm::World::fake(ranks / 3, ranks, at::kMeta), c.rehearsal));
+      real.erase("seconds");
+      planned.erase("seconds");
+      CHECK(planned == real);
+    }
+  }
+}
+
+TEST_CASE("between steps a rank holds weights and two moments of each") {
+  const train::Rehearsal r{.model = rehearsal_model("gpt2"), .batch_size = 6, .sequence_length = 10};
+  const train::StepCost cost = rehearse(comm::World::fake(0, 1, at::kMeta), r);
+  const int64_t numbers = models::count_parameters(models::complete(r.model)).total;
+  CHECK(cost.input_bytes == 2 * 6 * 10 * 8);  // ids and labels
+  CHECK(cost.parameter_bytes == 4 * numbers);
+  CHECK(cost.state_bytes == 12 * numbers + 8);  // and the last loss
+}
+
+TEST_CASE("a rehearsal refuses sizes that are none") {
+  const auto world = comm::World::fake(0, 6, at::kMeta);
+  train::Rehearsal r{.model = rehearsal_model("gpt2"), .tensor = {parallel::TensorMode::two_d, 6}};
+  CHECK(error_of([&] { rehearse(world, r); }) ==
+        "rehearsal: size = 6 is not a square. Nearest sizes that are: 4 and 9.");
+  r.tensor = {parallel::TensorMode::two_d, 4};
+  CHECK(error_of([&] { rehearse(world, r); }) ==
+        "rehearsal: a tensor mode of 4 ranks in a world of 6. Allowed: as many.");
+}
