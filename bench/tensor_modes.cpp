@@ -8,6 +8,8 @@
 // batch whose peak fits into a device. JSON lines.
 #include <ATen/Parallel.h>
 
+#include <thread>
+
 #include "colossal/base/error.h"
 #include "colossal/comm/collectives.h"
 #include "colossal/comm/launch/environment.h"
@@ -79,6 +81,20 @@ std::vector<TensorParallel> modes_on(int ranks) {
   return all;
 }
 
+StepCost planned(const Rehearsal& r, int rank) {
+  return train::rehearse(comm::World::fake(rank, static_cast<int>(r.tensor.size), at::kMeta), r);
+}
+
+StepCost planned_for_all(const Rehearsal& r) {
+  StepCost most;
+  for (int rank = 0; rank < r.tensor.size; ++rank) {
+    const StepCost cost = planned(r, rank);
+    most.bytes_sent = std::max(most.bytes_sent, cost.bytes_sent);
+    most.peak_bytes = std::max(most.peak_bytes, cost.peak_bytes);
+  }
+  return most;
+}
+
 void measure(const std::shared_ptr<comm::World>& world, const Options& options) {
   for (const Named& model : small_models()) {
     if (!options.model.empty() && options.model != model.name) continue;
@@ -87,14 +103,14 @@ void measure(const std::shared_ptr<comm::World>& world, const Options& options) 
       r.tensor = how;
       r.num_steps = options.steps;
       const StepCost cost = train::rehearse(world, r);
-      // The slowest rank, the one that sends most, the one that needs most.
+      // The slowest rank, the one that sends most, the one that needs most: not always the same.
       const at::Tensor most = at::tensor(
           {cost.seconds, static_cast<double>(cost.bytes_sent), static_cast<double>(cost.peak_bytes)},
           at::kDouble);
       comm::all_reduce(most, world->group(), comm::ReduceOp::max);
       if (world->rank() != 0) continue;
       r.num_steps = 1;
-      const StepCost planned = train::rehearse(comm::World::fake(0, world->size(), at::kMeta), r);
+      const StepCost planned = planned_for_all(r);
       Json row = row_of(model, r);
       const double tokens = static_cast<double>(r.batch_size * length_of(r));
       row["tokens_per_second"] = tokens / most[0].item<double>();
@@ -146,10 +162,6 @@ std::vector<Plan> plans() {
             {TensorMode::three_d, 512}}}};
 }
 
-StepCost planned(const Rehearsal& r) {
-  return train::rehearse(comm::World::fake(0, static_cast<int>(r.tensor.size), at::kMeta), r);
-}
-
 // Rows that the ranks share evenly.
 int64_t rows_together(const TensorParallel& how) {
   const comm::MeshShape mesh(parallel::tensor_axes(how));
@@ -161,7 +173,7 @@ int64_t largest_batch(Rehearsal r, int64_t device_bytes) {
   const int64_t unit = rows_together(r.tensor);
   const auto fits = [&](int64_t units) {
     r.batch_size = units * unit;
-    return planned(r).peak_bytes <= device_bytes;
+    return planned(r, 0).peak_bytes <= device_bytes;
   };
   int64_t good = 0, bad = 1;
   while (fits(bad)) good = std::exchange(bad, 2 * bad);
@@ -183,7 +195,7 @@ void plan(const Options& options) {
       Json row = row_of(p.model, r);
       try {
         const auto start = std::chrono::steady_clock::now();
-        row.update(train::to_json(planned(r)));
+        row.update(train::to_json(planned(r, 0)));
         row.erase("seconds");
         row["device_bytes"] = p.device_gib << 30;
         const int64_t most = largest_batch(r, p.device_gib << 30);
@@ -233,7 +245,8 @@ int main(int argc, char** argv) {
     const comm::RankEnvironment environment = comm::environment_from_launcher();
     if (options.num_ranks > 1 && environment.launcher == "single")
       return comm::launch_local(options.num_ranks, {argv, argv + argc});
-    at::set_num_threads(std::max(1, 2 / environment.local_world_size));
+    at::set_num_threads(
+        std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / options.num_ranks));
     world = comm::World::connect(environment);
     measure(world, options);
   } catch (const std::exception& error) {

@@ -24,7 +24,7 @@ inline models::ModelConfig rehearsal_model(const std::string& family) {
   c.num_layers = 2;
   c.hidden_size = 64;
   c.num_heads = 16;
-  c.head_dim = 8;
+  c.head_dim = 16;
   c.num_kv_heads = family == "llama" ? 4 : family == "palm" ? 1 : 16;
   c.ffn_size = 192;
   c.vocab_size = 127;

@@ -30,7 +30,10 @@ class FakeBackend final : public Backend {
     out.zero_();
     return nullptr;
   }
-  Pending broadcast(at::Tensor, int) override { return nullptr; }
+  Pending broadcast(at::Tensor x, int root) override {
+    if (root != index_) x.zero_();  // it may be fresh memory
+    return nullptr;
+  }
   Pending reduce(at::Tensor x, int root, ReduceOp op) override {
     return root == index_ ? all_reduce(x, op) : nullptr;
   }
