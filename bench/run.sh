@@ -32,6 +32,10 @@ if [ "$what" != times ]; then
   build/bench/bench_random
   build/bench/bench_checkpoint
   build/bench/bench_loader
+  for n in 1 4 8; do
+    build/bench/bench_tensor_modes "$n"
+  done
+  build/bench/bench_tensor_modes --plan
   [ ! -f ../shared/peers/train.py ] || bench/training.py --out /dev/stdout
   [ ! -s runs/data/bible.txt ] || bench/start.py   # the text of `make quickstart`
   for n in 2 4; do

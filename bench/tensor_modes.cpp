@@ -62,7 +62,7 @@ std::vector<Named> small_models() {
     c.num_layers = 4;
     c.hidden_size = 256;
     c.num_heads = 8;
-    c.vocab_size = 8192;
+    c.vocab_size = 1024;  // as many times the width as in GPT-3
     c.max_positions = 128;
     c.image = {.size = 80, .patch = 8, .channels = 3, .num_classes = 100};  // 101 positions
     all.push_back({family, {.model = c, .batch_size = 16}});
