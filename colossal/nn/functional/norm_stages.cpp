@@ -113,7 +113,7 @@ at::Tensor first_statistic(const NormRows& rows, bool centred) {
     return centred ? wide.sum(1) : wide.square().sum(1);
   }
   const at::Tensor out = like_rows(x);
-  with_type(x.scalar_type(), [&](auto zero) {
+  with_type(x, [&](auto zero) {
     using T = decltype(zero);
     const NormForwardArguments<T> a{.x = read<T>(adds ? rows.term : x),
                                     .residual = read<T>(rows.residual),
@@ -130,7 +130,7 @@ at::Tensor centred_squares(const at::Tensor& x, const at::Tensor& mean) {
   if (!has_kernel(x))
     return (x.reshape({-1, x.size(-1)}).to(mean.scalar_type()) - column(mean)).square().sum(1);
   const at::Tensor out = at::empty_like(mean);
-  with_type(x.scalar_type(), [&](auto zero) {
+  with_type(x, [&](auto zero) {
     using T = decltype(zero);
     using A = simd::Wide<T>;
     at::parallel_for(0, out.size(0), row_grain(x.size(-1)), [&](int64_t begin, int64_t end) {
@@ -147,7 +147,7 @@ at::Tensor normalised(const at::Tensor& x, const at::Tensor& weight, const at::T
     return (bias.defined() ? scaled + bias : scaled).to(x.scalar_type()).view(x.sizes());
   }
   at::Tensor y = at::empty_like(x);
-  with_type(x.scalar_type(), [&](auto zero) {
+  with_type(x, [&](auto zero) {
     using T = decltype(zero);
     using A = simd::Wide<T>;
     const NormForwardArguments<T> a{.x = read<T>(x),
@@ -177,7 +177,7 @@ NormGradientSums gradient_sums(const NormGradient& of, bool with_bias) {
   const at::Tensor sums = at::empty({centred ? 2 : 1, rows}, of.rstd.options()),
                    dweight = at::zeros({block_count(rows), h}, of.rstd.options()),
                    dbias = with_bias ? at::zeros_like(dweight) : at::Tensor();
-  with_type(of.x.scalar_type(), [&](auto zero) {
+  with_type(of.x, [&](auto zero) {
     using T = decltype(zero);
     using A = simd::Wide<T>;
     auto a = arguments<T>(of);
@@ -206,7 +206,7 @@ at::Tensor input_gradient(const NormGradient& of, const at::Tensor& averages, co
     return (dsum.defined() ? dx + dsum : dx).to(of.x.scalar_type());
   }
   at::Tensor dx = at::empty_like(of.x);
-  with_type(of.x.scalar_type(), [&](auto zero) {
+  with_type(of.x, [&](auto zero) {
     using T = decltype(zero);
     using A = simd::Wide<T>;
     auto a = arguments<T>(of);
