@@ -2,6 +2,7 @@
 #include "colossal/nn/functional/norm_stages.h"
 
 #include <ATen/ops/stack.h>
+#include <ATen/record_function.h>
 
 #include "colossal/nn/functional/norm_kernels.h"
 #include "colossal/nn/functional/sum_rows.h"
@@ -105,6 +106,7 @@ NormBackwardArguments<T> arguments(const NormGradient& of) {
 }  // namespace
 
 at::Tensor first_statistic(const NormRows& rows, bool centred) {
+  RECORD_FUNCTION("colossal::norm", {});
   const bool adds = rows.residual.defined();
   const at::Tensor& x = rows.x;
   if (!has_kernel(x)) {
@@ -127,6 +129,7 @@ at::Tensor first_statistic(const NormRows& rows, bool centred) {
 }
 
 at::Tensor centred_squares(const at::Tensor& x, const at::Tensor& mean) {
+  RECORD_FUNCTION("colossal::norm", {});
   if (!has_kernel(x))
     return (x.reshape({-1, x.size(-1)}).to(mean.scalar_type()) - column(mean)).square().sum(1);
   const at::Tensor out = at::empty_like(mean);
@@ -142,6 +145,7 @@ at::Tensor centred_squares(const at::Tensor& x, const at::Tensor& mean) {
 
 at::Tensor normalised(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                       const at::Tensor& mean, const at::Tensor& rstd) {
+  RECORD_FUNCTION("colossal::norm", {});
   if (!has_kernel(x)) {
     const at::Tensor scaled = wide_normed(x, mean, rstd) * weight;
     return (bias.defined() ? scaled + bias : scaled).to(x.scalar_type()).view(x.sizes());
@@ -164,6 +168,7 @@ at::Tensor normalised(const at::Tensor& x, const at::Tensor& weight, const at::T
 }
 
 NormGradientSums gradient_sums(const NormGradient& of, bool with_bias) {
+  RECORD_FUNCTION("colossal::norm", {});
   const bool centred = of.mean.defined();
   const at::ScalarType wide = of.rstd.scalar_type();
   if (!has_kernel(of.x)) {
@@ -196,6 +201,7 @@ NormGradientSums gradient_sums(const NormGradient& of, bool with_bias) {
 }
 
 at::Tensor input_gradient(const NormGradient& of, const at::Tensor& averages, const at::Tensor& dsum) {
+  RECORD_FUNCTION("colossal::norm", {});
   const bool centred = of.mean.defined();
   if (!has_kernel(of.x)) {
     const at::Tensor n = wide_normed(of.x, of.mean, of.rstd),

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/nn/functional/sharded_norm.h"
 
-#include <ATen/record_function.h>
-
 #include "colossal/comm/collectives.h"
 #include "colossal/comm/saved.h"
 #include "colossal/nn/functional/kernel.h"
@@ -28,7 +26,6 @@ struct ShardedNorm : ag::Function<ShardedNorm> {
   static ag::variable_list forward(ag::AutogradContext* ctx, const at::Tensor& x_in,
                                    const std::optional<at::Tensor>& residual, const at::Tensor& weight,
                                    const std::optional<at::Tensor>& bias, const ShardedNormPlan& plan) {
-    RECORD_FUNCTION("colossal::norm", {});
     const bool adds = residual.has_value();
     const at::Tensor term = x_in.contiguous(), x = adds ? at::empty_like(term) : term;
     const at::ScalarType wide = wide_type(x.scalar_type());
@@ -58,7 +55,6 @@ struct ShardedNorm : ag::Function<ShardedNorm> {
     const bool adds = grads.size() == 2;
     const at::Tensor dsum = adds && grads[0].defined() ? grads[0].contiguous() : at::Tensor();
     const at::Tensor dy = grads.back().defined() ? grads.back().contiguous() : at::zeros_like(x);
-    RECORD_FUNCTION("colossal::norm", {});
     const NormGradient of{x, dy, weight.to(rstd.scalar_type()).contiguous(), mean, rstd};
     const auto [sums, dweight, dbias] = gradient_sums(of, plan.bias_type.has_value());
     comm::all_reduce(sums, plan.group);
