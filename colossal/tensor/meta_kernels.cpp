@@ -31,6 +31,8 @@ void register_meta_kernels() {
   static torch::Library library(torch::Library::IMPL, "aten", c10::DispatchKey::Meta, __FILE__, __LINE__);
   library.impl("logical_and", logical_binary);
   library.impl("logical_and_", logical_binary_);
+  library.impl("logical_or", logical_binary);
+  library.impl("logical_or_", logical_binary_);
   library.impl("logical_not", logical_unary);
   library.impl("index_select", index_select);
 }
