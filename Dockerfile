@@ -20,7 +20,7 @@ RUN cmake -S . -B build -G Ninja -DCOLOSSAL_TESTS=OFF -DCOLOSSAL_BENCH=OFF -DCOL
 
 FROM debian:12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends \
-      libfmt9 libpcre2-8-0 libutf8proc2 libzstd1 libxxhash0 zlib1g bible-kjv && rm -rf /var/lib/apt/lists/*
+      libfmt9 libpcre2-8-0 libutf8proc2 libzstd1 libxxhash0 libstb0 zlib1g bible-kjv && rm -rf /var/lib/apt/lists/*
 # The installed program finds libtorch through its rpath, so the wheel keeps its place.
 COPY --from=build /src/.venv /src/.venv
 COPY --from=build /opt/colossal /opt/colossal

@@ -9,6 +9,10 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(STB IMPORTED_TARGET stb)
+if(NOT STB_FOUND)   # its pkg-config name does not tell the package
+  message(FATAL_ERROR "stb, which decodes images, is missing: install libstb-dev (`make setup` installs all that is missing).")
+endif()
 
 # torch's include folder ships an fmt of its own, without a library to it: a folder with nothing but the distribution's fmt
 # stands in front of it, so that fmt is compiled once (in its library) and not into every file.

@@ -29,7 +29,9 @@ function(colossal_layer name)
   if(name STREQUAL comm)   # the wheel has Gloo inside but not its headers
     target_include_directories(colossal_comm SYSTEM PRIVATE ${PROJECT_SOURCE_DIR}/colossal/comm/backends/gloo/shim)
   endif()
-  if(name STREQUAL data)   # two files with a small class of the same name each, alone for the sake of plain names
+  if(name STREQUAL data)
+    target_link_libraries(colossal_data PRIVATE PkgConfig::STB)
+    # two files with a small class of the same name each, alone for the sake of plain names
     set_source_files_properties(${PROJECT_SOURCE_DIR}/colossal/data/tokenizers/decoder.cpp
                                 PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   endif()
@@ -68,7 +70,7 @@ function(colossal_library)
   target_compile_features(colossal PUBLIC cxx_std_20)
   target_link_libraries(colossal PUBLIC $<BUILD_INTERFACE:colossal_options> $<BUILD_INTERFACE:colossal_torch>
     Threads::Threads Colossal::fmt nlohmann_json::nlohmann_json
-    PRIVATE ZLIB::ZLIB PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::ZSTD PkgConfig::XXHASH rt dl)
+    PRIVATE ZLIB::ZLIB PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::ZSTD PkgConfig::XXHASH PkgConfig::STB rt dl)
   set_target_properties(colossal PROPERTIES LINKER_LANGUAGE CXX)
 endfunction()
 

@@ -66,7 +66,7 @@ int main(int argc, char** argv) {
   double last = 1;
   for (const auto& batch : loader) {
     engine.zero_grad();
-    const at::Tensor loss = engine.criterion(engine(piece(batch.input)), batch.label);
+    const at::Tensor loss = engine.criterion(engine(piece(batch.input())), batch.label());
     engine.backward(loss);
     engine.step();
     last = loss.item<double>();

@@ -50,7 +50,7 @@ int main() {
 
   for (const auto& batch : loader) {
     engine.zero_grad();
-    const at::Tensor loss = engine.criterion(engine(batch.input), batch.label);
+    const at::Tensor loss = engine.criterion(engine(batch.input()), batch.label());
     engine.backward(loss);
     engine.step();
     if (context.speaks() && engine.num_steps() % 100 == 0)
@@ -61,8 +61,9 @@ int main() {
   const auto all = spirals(512);
   std::vector<int64_t> indices(512);
   std::iota(indices.begin(), indices.end(), 0);
-  const auto batch = all->fetch(indices);
-  const double accuracy = engine(batch.input).argmax(1).eq(batch.label).to(at::kDouble).mean().item<double>();
+  const auto batch = all->fetch(indices, 0);
+  const double accuracy =
+      engine(batch.input()).argmax(1).eq(batch.label()).to(at::kDouble).mean().item<double>();
   if (context.speaks()) fmt::print("accuracy {:.3f}\n", accuracy);
   return accuracy > 0.95 ? 0 : 1;
 }

@@ -58,7 +58,7 @@ int main() {
   for (const auto& batch : loader) {
     state->first_row = batch.first_row;  // dropout is drawn per row of the global batch
     engine.zero_grad();
-    const at::Tensor loss = engine.criterion(batch.input, batch.label);
+    const at::Tensor loss = engine.criterion(batch.input(), batch.label());
     engine.backward(loss);
     engine.step();
     if (engine.num_steps() % 50 == 0) {

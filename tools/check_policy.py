@@ -20,7 +20,7 @@ LAYERS = {
     "optim": ["base", "comm", "tensor", "nn"],
     "parallel": ["base", "comm", "tensor", "nn", "memory", "optim"],
     "models": ["base", "comm", "tensor", "nn"],
-    "data": ["base", "comm", "tensor"],
+    "data": ["base", "comm", "tensor", "models"],
     "checkpoint": ["base", "comm", "tensor", "nn", "optim", "models"],
     "train": ["base", "comm", "tensor", "nn", "memory", "optim", "parallel", "models", "data", "checkpoint"],
     "cli": ["base", "comm", "tensor", "nn", "memory", "optim", "parallel", "models", "data", "checkpoint", "train"],

@@ -8,6 +8,7 @@
 #include "colossal/cli/layout_picture.h"
 #include "colossal/cli/layout_table.h"
 #include "colossal/cli/options.h"
+#include "colossal/models/family.h"
 
 namespace colossal::cli {
 namespace {
@@ -28,8 +29,9 @@ int layout(const LayoutCommand& options) {
                                   outline.mesh.size() - 1));
   }
   if (!options.picture.empty()) {
+    const bool images = models::family(outline.model.family).task == models::Task::image_classification;
     const MlpSizes sizes{.batch = config.train.microbatch_size.value(),
-                         .sequence = config.data.sequence_length,
+                         .sequence = images ? outline.model.max_positions : config.data.sequence_length,
                          .hidden = outline.model.hidden_size,
                          .ffn = outline.model.ffn_size};
     write_file_durably(options.picture, mlp_picture(config.parallel, sizes));

@@ -71,8 +71,8 @@ class Loader::Prefetcher {
     if (options_.pass == Pass::endless && size < options_.split.global_batch_size) {
       throw ConfigError(
           fmt::format("the training data holds {} samples, fewer than one global batch "
-                      "(train.global_batch_size = {}). Use more text, "
-                      "a smaller data.sequence_length, or train.global_batch_size of at most {}.",
+                      "(train.global_batch_size = {}). Use more data, "
+                      "for text a smaller data.sequence_length, or train.global_batch_size of at most {}.",
                       size, options_.split.global_batch_size, size));
     }
     return size;
@@ -114,9 +114,10 @@ class Loader::Prefetcher {
       samples.push_back(past_end ? 0 : order_(position + row));
       num_real += past_end ? 0 : 1;
     }
-    Batch batch = dataset_->fetch(samples);
-    if (num_real < options_.split.microbatch_size) {
-      batch.label.narrow(0, num_real, options_.split.microbatch_size - num_real).fill_(kIgnoredLabel);
+    Batch batch = dataset_->fetch(samples, position + first_row);
+    for (auto& [name, tensor] : batch.inputs) {
+      if (models::is_label(name))
+        tensor.narrow(0, num_real, options_.split.microbatch_size - num_real).fill_(kIgnoredLabel);
     }
     batch.step = position / options_.split.global_batch_size;
     batch.microbatch = microbatch;

@@ -23,7 +23,7 @@ namespace colossal::data {
 
 enum class Pass {
   endless,  // epoch after epoch (training)
-  once,     // one epoch (validation); rows beyond the end of the last global batch have label -100 throughout
+  once,  // one epoch (validation); rows beyond the end of the last global batch have labels of -100 throughout
 };
 
 struct LoaderOptions {

@@ -42,36 +42,38 @@ std::string TokenStream::place(int64_t token) const {
 }
 
 TokenDataset::TokenDataset(std::shared_ptr<const TokenStream> stream, int64_t begin, int64_t end,
-                           int64_t sequence_length, int64_t vocab_size)
+                           const SequenceOptions& options)
     : stream_(std::move(stream)),
       begin_(begin),
       end_(end),
-      sequence_length_(sequence_length),
-      vocab_size_(vocab_size) {
-  if (sequence_length < 1)
-    throw ConfigError(fmt::format("data.sequence_length = {}. Allowed: 1 or more.", sequence_length));
+      length_(options.length - options.reserved),
+      vocab_size_(options.vocab_size) {
+  if (length_ < 1) {
+    throw ConfigError(
+        fmt::format("data.sequence_length = {}. Allowed: {} or more.", options.length, options.reserved + 1));
+  }
   if (begin < 0 || end > stream_->num_tokens() || begin > end) {
     throw InternalError(fmt::format("tokens {} to {} of {}", begin, end, stream_->num_tokens()));
   }
-  if (end - begin < sequence_length + 1) {
+  if (end - begin < length_ + 1) {
     throw ConfigError(fmt::format(
         "data.sequence_length = {}: the data holds {} tokens, fewer than the {} of one sequence and its last "
         "label. "
         "Use more text or a sequence length of at most {}.",
-        sequence_length, end - begin, sequence_length + 1, std::max<int64_t>(0, end - begin - 1)));
+        options.length, end - begin, length_ + 1, std::max<int64_t>(0, end - begin - 1) + options.reserved));
   }
 }
 
-Batch TokenDataset::fetch(std::span<const int64_t> samples) const {
+Batch TokenDataset::fetch(std::span<const int64_t> samples, int64_t) const {
   const auto rows = static_cast<int64_t>(samples.size());
-  Batch batch{.input = at::empty({rows, sequence_length_}, at::kLong),
-              .label = at::empty({rows, sequence_length_}, at::kLong)};
-  int64_t* input = batch.input.mutable_data_ptr<int64_t>();
-  int64_t* label = batch.label.mutable_data_ptr<int64_t>();
-  std::vector<int64_t> tokens(static_cast<size_t>(sequence_length_ + 1));
+  const at::Tensor inputs = at::empty({rows, length_}, at::kLong),
+                   labels = at::empty({rows, length_}, at::kLong);
+  int64_t* input = inputs.mutable_data_ptr<int64_t>();
+  int64_t* label = labels.mutable_data_ptr<int64_t>();
+  std::vector<int64_t> tokens(static_cast<size_t>(length_ + 1));
   for (const int64_t sample : samples) {
     if (sample < 0 || sample >= size()) throw InternalError(fmt::format("sample {} of {}", sample, size()));
-    const int64_t begin = begin_ + sample * sequence_length_;
+    const int64_t begin = begin_ + sample * length_;
     stream_->read(begin, tokens);
     for (size_t i = 0; i < tokens.size(); ++i) {
       if (tokens[i] >= 0 && tokens[i] < vocab_size_) continue;
@@ -83,31 +85,29 @@ Batch TokenDataset::fetch(std::span<const int64_t> samples) const {
     input = std::copy(tokens.begin(), tokens.end() - 1, input);
     label = std::copy(tokens.begin() + 1, tokens.end(), label);
   }
-  return batch;
+  return {.inputs = {{"input_ids", inputs}, {"labels", labels}}};
 }
 
-TokenSplit split_tokens(const std::shared_ptr<const TokenStream>& stream, int64_t sequence_length,
-                        double held_out, int64_t vocab_size) {
+TokenSplit split_tokens(const std::shared_ptr<const TokenStream>& stream, double held_out,
+                        const SequenceOptions& options) {
   if (!(held_out >= 0 && held_out < 1)) {
     throw ConfigError(
         fmt::format("held-out fraction {} of the data. Allowed: 0 to below 1, for example 0.01.", held_out));
   }
-  const int64_t total = stream->num_tokens();
+  const int64_t total = stream->num_tokens(), needed = options.length - options.reserved + 1;
   const int64_t border = total - std::llround(static_cast<double>(total) * held_out);
   TokenSplit split;
-  split.train = std::make_shared<TokenDataset>(stream, 0, border, sequence_length, vocab_size);
-  if (held_out > 0 && total - border < sequence_length + 1) {
-    const double least =
-        std::ceil(1e4 * static_cast<double>(sequence_length + 1) / static_cast<double>(total)) / 1e4;
+  split.train = std::make_shared<TokenDataset>(stream, 0, border, options);
+  if (held_out > 0 && total - border < needed) {
+    const double least = std::ceil(1e4 * static_cast<double>(needed) / static_cast<double>(total)) / 1e4;
     throw ConfigError(
         fmt::format("data.validation_fraction = {}: holds out {} of {} tokens, fewer than the {} of one "
                     "sequence and its last label. {}",
-                    held_out, total - border, total, sequence_length + 1,
+                    held_out, total - border, total, needed,
                     least <= 0.5 ? fmt::format("Allowed for this text: at least {}.", least)
                                  : "Use more text, or a smaller data.sequence_length."));
   }
-  if (held_out > 0)
-    split.held_out = std::make_shared<TokenDataset>(stream, border, total, sequence_length, vocab_size);
+  if (held_out > 0) split.held_out = std::make_shared<TokenDataset>(stream, border, total, options);
   return split;
 }
 

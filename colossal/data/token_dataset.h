@@ -2,7 +2,7 @@
 // Token files as one stream, and stretches of it as training sequences.
 //
 //   auto stream = std::make_shared<TokenStream>(prefixes);
-//   auto [train, held_out] = split_tokens(stream, /*sequence_length=*/1024, /*held_out=*/0.01, vocab_size);
+//   auto [train, held_out] = split_tokens(stream, /*held_out=*/0.01, {.length = 1024, .vocab_size = 50257});
 //
 // Thread-safe: immutable.
 #pragma once
@@ -31,21 +31,26 @@ class TokenStream {
   std::vector<int64_t> begins_{0};  // first token of each file, then the end
 };
 
-// Documents packed without padding: sample i is the S + 1 tokens from begin + i * S; input the first S, label
-// the last S, so every token of the range is a label once (but the first).
+struct SequenceOptions {
+  int64_t length = 1024;   // data.sequence_length
+  int64_t reserved = 0;    // so many of them are not taken from the text: special tokens have their places
+  int64_t vocab_size = 0;  // ids are below it
+};
+
+// Documents packed without padding: sample i is the S + 1 tokens from begin + i * S; "input_ids" the first S, "labels" the last S, so
+// every token of the range is a label once (but the first).
 class TokenDataset : public Dataset {
  public:
   // Uses the tokens begin .. end - 1 of the stream. ConfigError when they do not make one sequence; fetch
   // throws IoError for an id that is not below vocab_size.
-  TokenDataset(std::shared_ptr<const TokenStream> stream, int64_t begin, int64_t end, int64_t sequence_length,
-               int64_t vocab_size);
-  int64_t size() const override { return (end_ - begin_ - 1) / sequence_length_; }
-  int64_t sequence_length() const { return sequence_length_; }
-  Batch fetch(std::span<const int64_t> samples) const override;
+  TokenDataset(std::shared_ptr<const TokenStream> stream, int64_t begin, int64_t end,
+               const SequenceOptions& options);
+  int64_t size() const override { return (end_ - begin_ - 1) / length_; }
+  Batch fetch(std::span<const int64_t> samples, int64_t position) const override;
 
  private:
   std::shared_ptr<const TokenStream> stream_;
-  int64_t begin_, end_, sequence_length_, vocab_size_;
+  int64_t begin_, end_, length_, vocab_size_;
 };
 
 struct TokenSplit {
@@ -54,7 +59,7 @@ struct TokenSplit {
 
 // The last `held_out` (0 to below 1) of the tokens are kept apart. The border does not depend on
 // sequence_length.
-TokenSplit split_tokens(const std::shared_ptr<const TokenStream>& stream, int64_t sequence_length,
-                        double held_out, int64_t vocab_size);
+TokenSplit split_tokens(const std::shared_ptr<const TokenStream>& stream, double held_out,
+                        const SequenceOptions& options);
 
 }  // namespace colossal::data

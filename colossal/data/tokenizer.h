@@ -18,8 +18,11 @@
 
 namespace colossal::data {
 
-constexpr int64_t kByteIds =
-    257;  // of the tokenizer "bytes": 0 to 255 are the bytes themselves, 256 ends a text
+// Ids of the tokenizer "bytes": 0 to 255 are the bytes themselves, 256 ends a text; for masking also [CLS], [SEP] and [MASK].
+constexpr int64_t kByteIds = 257, kMaskingByteIds = kByteIds + 3;
+
+// What is to be learned from the text: what comes next, or what stands at masked places.
+enum class Purpose { next_token, masking };
 
 // encode: keep = add what the post-processor adds (BOS, [CLS] …), skip = the text alone.
 // decode: keep = write special tokens out, skip = leave them away.
@@ -30,7 +33,7 @@ class Tokenizer {
   // "bytes", a tokenizer.json, or a folder that holds one. IoError for a damaged or unsupported file names
   // the file and the JSON path. Truncation and padding that the file asks for are left to the caller: they
   // belong to batches, not text.
-  static std::unique_ptr<Tokenizer> load(const std::string& name);
+  static std::unique_ptr<Tokenizer> load(const std::string& name, Purpose purpose = Purpose::next_token);
 
   virtual ~Tokenizer() = default;
 
@@ -57,8 +60,15 @@ class Tokenizer {
   virtual std::string fingerprint() const = 0;
 };
 
+// The tokens around sentences and in place of masked ones: [CLS], [SEP], [MASK] as in BERT, or else <s>, </s>, <mask>. ConfigError that
+// names data.tokenizer where they are missing.
+struct MaskingTokens {
+  int32_t begin = 0, separator = 0, mask = 0;
+};
+MaskingTokens masking_tokens(const Tokenizer& tokenizer, const std::string& name);
+
 // "bytes" as the text of a tokenizer.json (byte-level BPE without merges), for programs that know only such files. The same ids
 // for text that is UTF-8 and does not spell out <|endoftext|>.
-std::string bytes_tokenizer_json();
+std::string bytes_tokenizer_json(Purpose purpose = Purpose::next_token);
 
 }  // namespace colossal::data

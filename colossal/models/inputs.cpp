@@ -30,7 +30,9 @@ at::Tensor key_mask(const Inputs& inputs) {
   return mask.defined() ? mask.to(at::kBool) : mask;
 }
 
-bool is_label(const std::string& name) { return name == "labels" || name.ends_with("_label"); }
+bool is_label(const std::string& name) {
+  return name == "label" || name == "labels" || name.ends_with("_label");
+}
 
 TargetCounts count_targets(const Inputs& inputs) {
   TargetCounts counts;
@@ -38,6 +40,12 @@ TargetCounts count_targets(const Inputs& inputs) {
     if (is_label(name)) counts[name] = static_cast<double>((tensor != kIgnored).sum().item<int64_t>());
   }
   return counts;
+}
+
+Inputs moved_to(const Inputs& inputs, at::Device device) {
+  Inputs moved;
+  for (const auto& [name, tensor] : inputs) moved[name] = tensor.to(device);
+  return moved;
 }
 
 }  // namespace colossal::models

@@ -46,8 +46,11 @@ void check_ids(const at::Tensor& ids);
 // Undefined without "attention_mask", else bool [b, s].
 at::Tensor key_mask(const Inputs& inputs);
 
-// Of all inputs whose name says that they are labels ("labels", "next_sentence_label"), on this rank.
+// Of all inputs whose name says that they are labels ("label", "labels", "next_sentence_label"), on this rank.
 TargetCounts count_targets(const Inputs& inputs);
 bool is_label(const std::string& name);
+
+// The same on another device.
+Inputs moved_to(const Inputs& inputs, at::Device device);
 
 }  // namespace colossal::models

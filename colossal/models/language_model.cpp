@@ -26,6 +26,12 @@ at::Tensor LanguageModel::loss(const Inputs& inputs, const TargetCounts& counts)
               {.key_mask = key_mask(inputs)});
 }
 
+Scores LanguageModel::scores(const Inputs& inputs) {
+  at::NoGradGuard no_grad;
+  const at::Tensor x = hidden(input(inputs, "input_ids"), {.key_mask = key_mask(inputs)});
+  return {{"labels", score_of(head().scores(x, input(inputs, "labels")))}};
+}
+
 std::vector<nn::KeyValueCache> LanguageModel::make_caches(int64_t capacity) const {
   return std::vector<nn::KeyValueCache>(static_cast<size_t>(num_blocks()),
                                         nn::KeyValueCache{.capacity = capacity});

@@ -28,6 +28,7 @@ class LanguageModel : public Model {
   // "input_ids", "attention_mask"; "labels" are aligned, too (next_tokens).
   Outputs outputs(const Inputs& inputs) override;
   at::Tensor loss(const Inputs& inputs, const TargetCounts& counts) override;
+  Scores scores(const Inputs& inputs) override;
 
   // Empty caches for sequences of at most `capacity` positions.
   std::vector<nn::KeyValueCache> make_caches(int64_t capacity) const;

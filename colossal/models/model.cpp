@@ -3,6 +3,10 @@
 
 namespace colossal::models {
 
+Score score_of(const nn::functional::TokenScores& scores) {
+  return {scores.log_probs.sum(at::kDouble), scores.right.sum(at::kDouble)};
+}
+
 void Model::add_blocks(const BlockParts& parts, nn::LayerFactory& make) {
   auto list = register_module("blocks", std::make_shared<nn::Layer>());
   for (int64_t i = 0; i < config_.num_layers; ++i) {

@@ -8,7 +8,9 @@
 // Thread safety: one rank, one thread.
 #pragma once
 #include <functional>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "colossal/models/blocks.h"
@@ -24,6 +26,14 @@ struct Pass {
   std::vector<nn::KeyValueCache>* caches = nullptr;  // one per block; ids continue where they end
 };
 
+// How the targets of one kind of labels are met: sums over those of this rank's replica, 0-d, fp64.
+struct Score {
+  at::Tensor log_prob;  // of log p(label)
+  at::Tensor right;     // of those than which no other class scores higher
+};
+Score score_of(const nn::functional::TokenScores& scores);
+using Scores = std::map<std::string, Score>;  // by the name of the labels
+
 class Model : public nn::Layer {
  public:
   Model(ModelConfig config, std::shared_ptr<nn::StepState> state)
@@ -37,6 +47,8 @@ class Model : public nn::Layer {
   // The sum over the kinds of labels of (sum of -log p(label)) / count, 0-d, fp32 or wider. counts: over the global batch, so that the
   // losses (and gradients) of data-parallel ranks and microbatches add up.
   virtual at::Tensor loss(const Inputs& inputs, const TargetCounts& counts) = 0;
+  // For evaluation: no gradient.
+  virtual Scores scores(const Inputs& inputs) = 0;
 
   int64_t num_blocks() const { return static_cast<int64_t>(blocks_.size()); }
   at::Tensor block(int64_t index, const at::Tensor& x, const Pass& pass);  // [b, s, h] -> [b, s, h]

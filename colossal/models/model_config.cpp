@@ -48,17 +48,17 @@ std::vector<std::string> problems(const ModelConfig& c, Modality modality) {
                                {"max_positions", c.max_positions},
                                {"num_token_types", c.num_token_types}});
   } else {
-    sizes.insert(sizes.end(), {{"image.size", c.image.size},
-                               {"image.patch", c.image.patch},
-                               {"image.channels", c.image.channels},
-                               {"image.num_classes", c.image.num_classes}});
+    sizes.insert(sizes.end(), {{"image_size", c.image.size},
+                               {"patch_size", c.image.patch},
+                               {"channels", c.image.channels},
+                               {"num_classes", c.image.num_classes}});
   }
   for (const auto& [key, value] : sizes) {
     if (value < 1) found.push_back(fmt::format("model.{} = {}. Allowed: at least 1.", key, value));
   }
   if (!found.empty()) return found;
   if (modality == Modality::image && c.image.size % c.image.patch != 0) {
-    found.push_back(fmt::format("model.image.patch = {} does not divide model.image.size = {}. Divisors: {}.",
+    found.push_back(fmt::format("model.patch_size = {} does not divide model.image_size = {}. Divisors: {}.",
                                 c.image.patch, c.image.size, divisors(c.image.size)));
   }
   if (c.num_heads % c.num_kv_heads != 0) {

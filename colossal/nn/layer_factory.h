@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "colossal/nn/functional/activation.h"
+#include "colossal/nn/functional/cross_entropy.h"
 #include "colossal/nn/layer.h"
 #include "colossal/nn/step_state.h"
 #include "colossal/tensor/layout.h"
@@ -167,8 +168,19 @@ class HeadLayer : public Layer {
   // sum over targets of -log p(label) / num_targets, 0-d, fp32 or wider. num_targets: over the global batch, so that the losses (and
   // gradients) of data-parallel ranks and microbatches add up.
   virtual at::Tensor loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) = 0;
-  // log p(label) per token, 0 where there is no target: [b, s]. No gradient.
-  virtual at::Tensor log_probs(const at::Tensor& x, const at::Tensor& labels) = 0;
+  // Per token: log p(label), and 1 where no class has a larger logit than the label; 0 where there is no target: [b, s]. No gradient.
+  virtual functional::TokenScores scores(const at::Tensor& x, const at::Tensor& labels) = 0;
+};
+
+// The tokens that are targets, and as few others as the tensor mode allows. For heads after which most tokens would be ignored.
+class TargetsLayer : public Layer {
+ public:
+  struct Targets {
+    at::Tensor x;       // [b', s', hidden]
+    at::Tensor labels;  // [b', s']
+  };
+  // x: [b, s, hidden]; labels: int64 [b, s], of the whole data-parallel replica.
+  virtual Targets forward(const at::Tensor& x, const at::Tensor& labels) = 0;
 };
 
 class LayerFactory {
@@ -189,6 +201,7 @@ class LayerFactory {
   virtual std::shared_ptr<AttentionLayer> attention(const AttentionOptions& options) = 0;
   virtual std::shared_ptr<HeadLayer> head(const HeadOptions& options) = 0;
   virtual std::shared_ptr<HeadLayer> classifier(const ClassifierOptions& options) = 0;
+  virtual std::shared_ptr<TargetsLayer> targets() = 0;
   // Dropout on the residual stream; `site` must be unique in the model ("blocks.3.mlp"). p = 0: the identity.
   virtual std::shared_ptr<UnaryLayer> dropout(double p, const std::string& site) = 0;
 

@@ -6,6 +6,7 @@
 #include "colossal/nn/common/norm.h"
 #include "colossal/nn/common/patch_embedding.h"
 #include "colossal/nn/common/positions.h"
+#include "colossal/nn/common/target_tokens.h"
 #include "colossal/nn/common/token_types.h"
 
 namespace colossal::nn {
@@ -54,6 +55,8 @@ std::shared_ptr<UnaryLayer> StandardFactory::patch_embedding(const PatchEmbeddin
 std::shared_ptr<HeadLayer> StandardFactory::classifier(const ClassifierOptions& options) {
   return std::make_shared<Classifier>(context_, options);
 }
+
+std::shared_ptr<TargetsLayer> StandardFactory::targets() { return std::make_shared<TargetTokens>(context_); }
 
 std::shared_ptr<AttentionLayer> StandardFactory::attention(const AttentionOptions& options) {
   std::shared_ptr<RotaryCache> rotary;

@@ -29,6 +29,7 @@ class StandardFactory : public LayerFactory {
   std::shared_ptr<UnaryLayer> patch_embedding(const PatchEmbeddingOptions& options) override;
   std::shared_ptr<AttentionLayer> attention(const AttentionOptions& options) override;
   std::shared_ptr<HeadLayer> classifier(const ClassifierOptions& options) override;
+  std::shared_ptr<TargetsLayer> targets() override;
   std::shared_ptr<UnaryLayer> dropout(double p, const std::string& site) override;
 
   const comm::Mesh& mesh() const override { return context_->mesh; }

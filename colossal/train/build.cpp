@@ -52,8 +52,13 @@ at::Device device_of(const RunConfig& config) {
 }
 
 std::string model_summary(const models::ModelConfig& config) {
-  return fmt::format("{} {} x {}, {} heads, vocabulary {}: {} parameters", config.family, config.num_layers,
-                     config.hidden_size, config.num_heads, config.vocab_size,
+  const models::ImageConfig& image = config.image;
+  const std::string what = models::family(config.family).task == models::Task::image_classification
+                               ? fmt::format("{} classes of {} x {} pixels in patches of {}",
+                                             image.num_classes, image.size, image.size, image.patch)
+                               : fmt::format("vocabulary {}", config.vocab_size);
+  return fmt::format("{} {} x {}, {} heads, {}: {} parameters", config.family, config.num_layers,
+                     config.hidden_size, config.num_heads, what,
                      human_count(static_cast<double>(models::count_parameters(config).total)));
 }
 
@@ -75,7 +80,13 @@ std::unique_ptr<nn::LayerFactory> make_factory(const ParallelSection& parallel, 
 }
 
 data::Datasets open_datasets(const RunConfig& config, const Context& context) {
-  const data::DataOptions options = data_options(config);
+  data::DataOptions options = data_options(config);
+  if (config.model.load) {
+    const models::ModelConfig loaded = architecture(config, {});
+    const models::ImageConfig& image = loaded.image;
+    options.sizes = {loaded.vocab_size, image.size, image.channels, image.num_classes};
+    options.next_sentence = loaded.next_sentence;
+  }
   data::Datasets data;
   std::vector<std::string> problems;
   try {
@@ -88,9 +99,9 @@ data::Datasets open_datasets(const RunConfig& config, const Context& context) {
   return context.speaks() ? data : data::open_data(options);
 }
 
-models::ModelConfig architecture(const RunConfig& config, int64_t vocab_size) {
+models::ModelConfig architecture(const RunConfig& config, const data::DataSizes& open) {
   const ModelSection& section = config.model;
-  if (!section.load) return model_config(section, vocab_size);
+  if (!section.load) return model_config(section, open);
   const std::filesystem::path path = *section.load;
   models::ModelConfig loaded =
       is_huggingface(path) ? checkpoint::HuggingFaceFolder(path).config()
@@ -100,15 +111,15 @@ models::ModelConfig architecture(const RunConfig& config, int64_t vocab_size) {
   return loaded;
 }
 
-std::shared_ptr<models::LanguageModel> build_model(const RunConfig& config, const Context& context,
-                                                   int64_t vocab_size) {
+std::shared_ptr<models::Model> build_model(const RunConfig& config, const Context& context,
+                                           const data::DataSizes& open) {
   auto state = std::make_shared<nn::StepState>();
   state->seed = static_cast<uint64_t>(config.run.seed);
   state->global_rows = config.train.global_batch_size;
   const auto make =
       make_factory(config.parallel, context.mesh, state,
                    {.compute = scalar_type(config.train.precision), .device = context.device()});
-  auto model = models::build_language_model(architecture(config, vocab_size), *make);
+  auto model = models::build(architecture(config, open), *make);
   const std::vector<nn::Parameter> parameters = nn::parameters(*model, context.mesh);
   const std::filesystem::path path = config.model.load.value_or("");
   if (!config.model.load) {
@@ -122,7 +133,7 @@ std::shared_ptr<models::LanguageModel> build_model(const RunConfig& config, cons
 }
 
 Engine build_engine(const RunConfig& config, const Context& context,
-                    const std::shared_ptr<models::LanguageModel>& model) {
+                    const std::shared_ptr<models::Model>& model) {
   std::vector<nn::Parameter> parameters = nn::parameters(*model, context.mesh);
   EngineOptions options{.accumulation = config.accumulation_steps(),
                         .loss_scope = LossScope::global_sum,

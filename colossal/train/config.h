@@ -53,6 +53,8 @@ struct ModelSection {
   std::optional<int64_t> num_layers, hidden_size, num_heads, num_kv_heads, head_dim, ffn_size;
   std::optional<int64_t> vocab_size;     // unset: the size of the tokenizer
   std::optional<int64_t> max_positions;  // filled: data.sequence_length, or the preset's
+  std::optional<bool> next_sentence;     // bert; filled: true, or the preset's
+  std::optional<int64_t> image_size, patch_size, channels, num_classes;  // vit; unset: those of the data
   double dropout = 0.0;
   double attention_dropout = 0.0;
   std::optional<bool> tie_embeddings;
@@ -69,6 +71,10 @@ struct DataSection {
   std::string tokenizer = "bytes";
   int64_t sequence_length = 256;
   std::string text_key = "text";
+  double mask_probability = 0.15;
+  std::vector<double> pixel_mean = {0.5}, pixel_std = {0.5};
+  bool flip = false;
+  int64_t shift = 0;
   bool shuffle = true;
   int64_t prefetch = 4;
   std::optional<std::string> cache;  // filled: <run.output>/tokens

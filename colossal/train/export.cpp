@@ -15,18 +15,24 @@ namespace colossal::train {
 namespace fs = std::filesystem;
 namespace {
 
-std::shared_ptr<models::LanguageModel> build_for(const models::ModelConfig& config, const comm::Mesh& mesh,
-                                                 at::ScalarType dtype) {
+// Model or LanguageModel: models::build or what allows only the latter.
+template <class Built>
+using Build = std::shared_ptr<Built> (*)(const models::ModelConfig&, nn::LayerFactory&);
+
+template <class Built>
+std::shared_ptr<Built> build_for(Build<Built> build, const models::ModelConfig& config,
+                                 const comm::Mesh& mesh, at::ScalarType dtype) {
   nn::DenseFactory make(mesh, std::make_shared<nn::StepState>(nn::StepState{.training = false}),
                         {.compute = dtype});
-  auto model = models::build_language_model(config, make);
+  auto model = build(config, make);
   model->eval();
   return model;
 }
 
-std::shared_ptr<models::LanguageModel> load_checkpoint(const checkpoint::Checkpoint& checkpoint,
-                                                       const comm::Mesh& mesh, at::ScalarType dtype) {
-  auto model = build_for(model_config_from(checkpoint.manifest().state.at("model")), mesh, dtype);
+template <class Built>
+std::shared_ptr<Built> load_checkpoint(Build<Built> build, const checkpoint::Checkpoint& checkpoint,
+                                       const comm::Mesh& mesh, at::ScalarType dtype) {
+  auto model = build_for(build, model_config_from(checkpoint.manifest().state.at("model")), mesh, dtype);
   load_weights(nn::parameters(*model, mesh), checkpoint, mesh.rank());
   return model;
 }
@@ -82,14 +88,18 @@ std::string export_huggingface(const fs::path& folder, const fs::path& output, O
                          ? at::kFloat
                          : at::kDouble;
   const comm::Mesh mesh;
-  const auto model = load_checkpoint(opened, mesh, dtype);
+  const auto model = load_checkpoint(models::build, opened, mesh, dtype);
   make_room(output, overwrite);
   checkpoint::save_huggingface(output, model->config(), nn::parameters(*model, mesh), mesh, {.dtype = dtype});
+  const models::Task task = models::family(model->config().family).task;
+  if (task == models::Task::image_classification) return "";
   const std::string name = tokenizer_name(opened);
   const fs::path file = tokenizer_file(name);
   if (name != "bytes" && !fs::exists(file)) return file.string();
+  const auto purpose =
+      task == models::Task::masked_language ? data::Purpose::masking : data::Purpose::next_token;
   write_file_durably(output / "tokenizer.json",
-                     name == "bytes" ? data::bytes_tokenizer_json() : read_file(file));
+                     name == "bytes" ? data::bytes_tokenizer_json(purpose) : read_file(file));
   return "";
 }
 
@@ -108,14 +118,14 @@ LoadedModel load_for_inference(const fs::path& path, const comm::Mesh& mesh, at:
   }
   if (fs::exists(path / "config.json")) {
     const checkpoint::HuggingFaceFolder folder(path);
-    loaded.model = build_for(folder.config(), mesh, dtype);
+    loaded.model = build_for(models::build_language_model, folder.config(), mesh, dtype);
     folder.load(nn::parameters(*loaded.model, mesh), mesh.rank());
     if (!loaded.tokenizer && fs::exists(path / "tokenizer.json"))
       loaded.tokenizer = data::Tokenizer::load(path.string());
     return loaded;
   }
   const checkpoint::Checkpoint opened(checkpoint_below(path, mesh.all()));
-  loaded.model = load_checkpoint(opened, mesh, dtype);
+  loaded.model = load_checkpoint(models::build_language_model, opened, mesh, dtype);
   if (loaded.tokenizer) return loaded;
   const std::string name = tokenizer_name(opened);
   if (name == "bytes" || fs::exists(tokenizer_file(name)))

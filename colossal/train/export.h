@@ -17,7 +17,7 @@ namespace colossal::train {
 
 enum class Overwrite { no, yes };
 
-// Writes config.json, model.safetensors and tokenizer.json; one process; any checkpoint, whatever its layout. What an earlier
+// Writes config.json, model.safetensors and, for text, tokenizer.json; one process; any checkpoint, whatever its layout. What an earlier
 // export left in `output` is replaced with Overwrite::yes, else a ConfigError; a folder that holds something else is refused. The
 // result: a tokenizer that the run had and that is not there any more, so that it had to be left out; else empty.
 std::string export_huggingface(const std::filesystem::path& folder, const std::filesystem::path& output,
@@ -30,7 +30,8 @@ struct LoadedModel {
 };
 
 // `path`: a run's output folder (its newest good checkpoint), a checkpoint, or a Hugging Face folder. `tokenizer`, unless empty,
-// is taken instead of the model's own (data::Tokenizer::load). Collective over the mesh.
+// is taken instead of the model's own (data::Tokenizer::load). ConfigError for a model that does not predict the next token. Collective
+// over the mesh.
 LoadedModel load_for_inference(const std::filesystem::path& path, const comm::Mesh& mesh,
                                at::ScalarType dtype, const std::string& tokenizer = "");
 

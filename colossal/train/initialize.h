@@ -6,7 +6,7 @@
 //                                                {.global_batch_size = 64, .schedule = {.learning_rate = 1e-3}});
 //   for (const auto& batch : loader) {
 //     engine.zero_grad();
-//     engine.backward(engine.criterion(engine(batch.input), batch.label));
+//     engine.backward(engine.criterion(engine(batch.input()), batch.label()));
 //     engine.step();
 //   }
 //

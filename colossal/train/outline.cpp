@@ -20,9 +20,8 @@ int64_t Outline::local_numel() const {
 }
 
 Outline outline_of(const RunConfig& config) {
-  const bool open = !config.model.load && !config.model.vocab_size;
-  const models::ModelConfig model = models::complete(
-      architecture(config, open ? data::Tokenizer::load(config.data.tokenizer)->vocab_size() : 0));
+  const data::DataSizes open = config.model.load ? data::DataSizes() : data::data_sizes(data_options(config));
+  const models::ModelConfig model = models::complete(architecture(config, open));
   const comm::MeshShape shape(mesh_axes(config.parallel));
   const comm::Mesh mesh(comm::World::fake(0, shape.size(), at::kMeta), shape);
   const auto make = make_factory(config.parallel, mesh, std::make_shared<nn::StepState>(),

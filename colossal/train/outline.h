@@ -25,7 +25,7 @@ struct Outline {
   int64_t local_numel() const;  // of each rank, with padding
 };
 
-// Reads of files only what tells sizes: the tokenizer, or what model.load names. ConfigError and IoError as for a run.
+// Reads of files only what tells sizes: the tokenizer, labels, or what model.load names. ConfigError and IoError as for a run.
 Outline outline_of(const RunConfig& config);
 
 }  // namespace colossal::train

@@ -27,10 +27,27 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-int64_t count_targets(const std::vector<data::Batch>& batches) {
-  int64_t count = 0;
-  for (const data::Batch& batch : batches) count += batch.label.ne(data::kIgnoredLabel).sum().item<int64_t>();
-  return count;
+// What a step takes, as people count it.
+Load load_of(const RunConfig& config, const models::ModelConfig& model) {
+  const bool images = models::family(model.family).task == models::Task::image_classification;
+  const int64_t tokens = images ? model.max_positions : config.data.sequence_length;
+  Load load{.kind = images ? Load::Kind::images : Load::Kind::tokens,
+            .samples = config.train.global_batch_size,
+            .sample_tokens = images ? 1 : tokens};
+  load.flops = models::training_flops_per_token(model, tokens) * static_cast<double>(load.samples * tokens);
+  return load;
+}
+
+Validation validation_of(const Evaluation& result, models::Task task) {
+  const auto found = result.labels.find("labels"), pairs = result.labels.find("next_sentence_label");
+  if (found == result.labels.end()) return {};
+  Validation validation{.loss = result.loss, .num_targets = found->second.num_targets};
+  if (task != models::Task::causal_language) validation.accuracy = found->second.accuracy;
+  if (pairs != result.labels.end()) validation.next_sentence_accuracy = pairs->second.accuracy;
+  validation.targets = task == models::Task::image_classification ? "images"
+                       : task == models::Task::masked_language    ? "masked tokens"
+                                                                  : "tokens";
+  return validation;
 }
 
 }  // namespace
@@ -49,7 +66,8 @@ struct Trainer::StepOutcome {
 
 struct Trainer::Parts {
   data::Datasets data;
-  std::shared_ptr<models::LanguageModel> model;
+  std::shared_ptr<models::Model> model;
+  Load load;
   Engine engine;
   data::Loader loader;
   std::unique_ptr<checkpoint::FolderLock> lock;  // rank 0
@@ -87,13 +105,14 @@ Trainer::Trainer(RunConfig config, Context context, Resume resume_from)
     }
   }
   data::Datasets datasets = open_datasets(config_, context_);
-  std::shared_ptr<models::LanguageModel> model =
-      build_model(config_, context_, datasets.tokenizer->vocab_size());
+  std::shared_ptr<models::Model> model = build_model(config_, context_, datasets.sizes);
+  const Load load = load_of(config_, model->config());
   Engine engine = build_engine(config_, context_, model);
   data::Loader loader = build_loader(config_, context_, datasets.train);
   // NOLINTNEXTLINE(modernize-make-unique): SignalFlags stays where it was made
   parts_.reset(new Parts{.data = std::move(datasets),
                          .model = std::move(model),
+                         .load = load,
                          .engine = std::move(engine),
                          .loader = std::move(loader),
                          .lock = std::move(lock),
@@ -106,16 +125,13 @@ Trainer::Trainer(RunConfig config, Context context, Resume resume_from)
                                .first_step = steps_done + config_.train.profile_start,
                                .num_steps = config_.train.profile ? config_.train.profile_steps : 0});
   const double peak_flops = measure_peak_flops();
-  const models::ModelConfig& architecture = parts_->model->config();
-  const double flops_per_step =
-      models::training_flops_per_token(architecture, config_.data.sequence_length) *
-      static_cast<double>(config_.train.global_batch_size * config_.data.sequence_length);
   if (context_.speaks()) {
-    parts_->monitor = std::make_unique<Monitor>(config_, MonitorStart{.model = model_summary(architecture),
-                                                                      .steps_done = steps_done,
-                                                                      .flops_per_step = flops_per_step,
-                                                                      .peak_flops = peak_flops,
-                                                                      .world_size = context_.world->size()});
+    parts_->monitor =
+        std::make_unique<Monitor>(config_, MonitorStart{.model = model_summary(parts_->model->config()),
+                                                        .steps_done = steps_done,
+                                                        .load = load,
+                                                        .peak_flops = peak_flops,
+                                                        .world_size = context_.world->size()});
   }
 }
 
@@ -142,17 +158,12 @@ Trainer::StepOutcome Trainer::train_step() {
   const std::vector<data::Batch> batches = p.loader.next_step();
   outcome.data_wait_seconds = p.loader.take_wait_seconds();
 
-  at::Tensor targets = at::scalar_tensor(static_cast<double>(count_targets(batches)),
-                                         at::dtype(at::kDouble).device(context_.device()));
-  comm::all_reduce(targets, context_.data_group());
-  const double num_targets = std::max(1.0, targets.item<double>());
-
+  const models::TargetCounts targets = count_global_targets(batches, context_);
   p.engine.zero_grad();
   for (const data::Batch& batch : batches) {
     p.model->state().first_row = batch.first_row;
     p.profiler->phase("forward");
-    const at::Tensor loss =
-        p.model->loss(batch.input.to(context_.device()), batch.label.to(context_.device()), num_targets);
+    const at::Tensor loss = p.model->loss(models::moved_to(batch.inputs, context_.device()), targets);
     p.profiler->phase("backward");
     p.engine.backward(loss);
   }
@@ -189,9 +200,8 @@ void Trainer::report(const StepOutcome& outcome) {
                       .loss = outcome.report.loss,
                       .grad_norm = outcome.report.grad_norm,
                       .learning_rate = outcome.report.learning_rate,
-                      .tokens_per_second = static_cast<double>(config_.train.global_batch_size *
-                                                               config_.data.sequence_length) /
-                                           outcome.seconds,
+                      .load_per_second = static_cast<double>(p.load.items()) / outcome.seconds,
+                      .kind = p.load.kind,
                       .step_seconds = outcome.seconds,
                       .peak_memory_bytes = outcome.peak_memory_bytes,
                       .data_wait_seconds = outcome.data_wait_seconds,
@@ -248,13 +258,18 @@ void Trainer::evaluate() {
                                              .max_batches = config_.train.evaluate_batches},
                                             context_);
   p.engine.train();
-  if (p.monitor) p.monitor->validation(p.engine.num_steps(), result.loss, result.num_targets);
+  if (p.monitor) {
+    p.monitor->validation(p.engine.num_steps(),
+                          validation_of(result, models::family(p.model->config().family).task));
+  }
 }
 
 // Every rank generates, because a model may be spread over ranks; all arrive at the same text.
 void Trainer::sample() {
   Parts& p = *parts_;
   const TrainSection& t = config_.train;
+  const auto writer = std::dynamic_pointer_cast<models::LanguageModel>(p.model);
+  if (!writer) throw InternalError("train.sample_every is refused for models that cannot write");
   std::vector<int32_t> ids = p.data.tokenizer->encode(t.sample_prompt);
   if (ids.empty()) ids.push_back(p.data.tokenizer->end_of_text().value_or(0));
   const int64_t room = p.model->config().max_positions - static_cast<int64_t>(ids.size());
@@ -271,7 +286,7 @@ void Trainer::sample() {
       at::tensor(std::vector<int64_t>(ids.begin(), ids.end())).unsqueeze(0).to(context_.device());
   p.engine.eval();
   const at::Tensor out = models::generate(
-      *p.model, prompt,
+      *writer, prompt,
       {.max_new_tokens = std::min(t.sample_tokens, room),
        .sampling = {.temperature = t.sample_temperature, .top_k = t.sample_top_k, .top_p = t.sample_top_p},
        .seed = static_cast<uint64_t>(config_.run.seed + p.engine.num_steps())});

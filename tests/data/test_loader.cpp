@@ -31,10 +31,10 @@ std::vector<int64_t> global_rows(std::vector<Loader>& ranks, int64_t global) {
   std::vector<int64_t> rows(global, -1);
   for (Loader& loader : ranks) {
     for (const Batch& batch : loader.next_step()) {
-      for (int64_t i = 0; i < batch.input.size(0); ++i) {
+      for (int64_t i = 0; i < batch.input().size(0); ++i) {
         CHECK(rows.at(batch.first_row + i) == -1);
-        rows.at(batch.first_row + i) = batch.input[i].item<int64_t>();
-        CHECK(batch.label[i].item<int64_t>() == batch.input[i].item<int64_t>());
+        rows.at(batch.first_row + i) = batch.input()[i].item<int64_t>();
+        CHECK(batch.label()[i].item<int64_t>() == batch.input()[i].item<int64_t>());
       }
     }
   }
@@ -51,11 +51,11 @@ std::vector<Loader> layout(int64_t samples, int64_t global, int64_t micro, int64
 class FailingDataset : public Dataset {
  public:
   int64_t size() const override { return 100; }
-  Batch fetch(std::span<const int64_t> samples) const override {
+  Batch fetch(std::span<const int64_t> samples, int64_t) const override {
     for (int64_t sample : samples) {
       if (sample == 17) throw IoError("shard-3.bin: cannot read");
     }
-    return {.input = at::zeros({1}), .label = at::zeros({1})};
+    return {.inputs = {{"input", at::zeros({1})}, {"label", at::zeros({1})}}};
   }
 };
 
@@ -164,7 +164,7 @@ TEST_CASE("one pass ends after every sample came once; padding rows do not count
         int64_t batches = 0;
         for (const Batch& batch : loader) {
           ++batches;
-          for (int64_t i = 0; i < 2; ++i) labels.insert(batch.label[i].item<int64_t>());
+          for (int64_t i = 0; i < 2; ++i) labels.insert(batch.label()[i].item<int64_t>());
         }
         CHECK(batches == 2 * loader.accumulation());
         CHECK(loader.next_step().empty());
@@ -194,7 +194,7 @@ TEST_CASE("a loader that nobody reads shuts down at once") {
 TEST_CASE("the texts of wrong requests") {
   CHECK(colossal::testing::error_of([] { Loader(numbers(3), options(8, 2)); }) ==
         "the training data holds 3 samples, fewer than one global batch (train.global_batch_size = 8). Use "
-        "more text, a "
+        "more data, for text a "
         "smaller data.sequence_length, or train.global_batch_size of at most 3.");
   CHECK(colossal::testing::error_of([] { Loader(numbers(30), options(10, 4, 0, 2)); }) ==
         "train.global_batch_size = 10 is not a multiple of train.microbatch_size = 4 times 2 data-parallel "
@@ -218,23 +218,23 @@ TEST_CASE("the texts of wrong requests") {
   CHECK(colossal::testing::error_of([] {
           TensorDataset(at::zeros({3, 2}), at::zeros({2}));
         }) ==
-        "TensorDataset: input [3,2] and label [2] hold different numbers of samples. Allowed: equal sizes "
-        "along dim 0.");
+        "TensorDataset: input [3,2], label [2] hold different numbers of samples. Allowed: equal sizes along "
+        "dim 0.");
 }
 
 TEST_CASE("synthetic tokens are a pure function of seed and sample, shifted by one, uniform") {
   const SyntheticTokens data(100, 64, 11, 9);
   const std::vector<int64_t> some = {5, 99, 5};
-  const Batch batch = data.fetch(some);
-  CHECK(batch.input.sizes() == at::IntArrayRef({3, 64}));
-  CHECK(at::equal(batch.input[0], batch.input[2]));
-  CHECK_FALSE(at::equal(batch.input[0], batch.input[1]));
-  CHECK(at::equal(batch.input.narrow(1, 1, 63), batch.label.narrow(1, 0, 63)));
+  const Batch batch = data.fetch(some, 0);
+  CHECK(batch.input().sizes() == at::IntArrayRef({3, 64}));
+  CHECK(at::equal(batch.input()[0], batch.input()[2]));
+  CHECK_FALSE(at::equal(batch.input()[0], batch.input()[1]));
+  CHECK(at::equal(batch.input().narrow(1, 1, 63), batch.label().narrow(1, 0, 63)));
   std::vector<int64_t> all(100);
   for (int64_t i = 0; i < 100; ++i) all[i] = i;
-  const at::Tensor counts = at::bincount(data.fetch(all).input.flatten(), {}, 11).to(at::kDouble);
+  const at::Tensor counts = at::bincount(data.fetch(all, 0).input().flatten(), {}, 11).to(at::kDouble);
   CHECK(counts.size(0) == 11);
   CHECK(((counts - 6400.0 / 11).square() / (6400.0 / 11)).sum().item<double>() <
         29.6);  // p = 0.001, 10 degrees
-  CHECK_FALSE(at::equal(SyntheticTokens(100, 64, 11, 10).fetch(some).input, batch.input));
+  CHECK_FALSE(at::equal(SyntheticTokens(100, 64, 11, 10).fetch(some, 0).input(), batch.input()));
 }

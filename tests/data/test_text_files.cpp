@@ -306,21 +306,22 @@ TEST_CASE("sequences are packed from the stream, every token a label once, valid
   CHECK(data.train->size() == 3);  // 22 tokens: 16 or 17 for training
   CHECK(data.validation->size() == 1);
   const std::vector<int64_t> samples = {2, 0};
-  const Batch batch = data.train->fetch(samples);
+  const Batch batch = data.train->fetch(samples, 0);
   const at::Tensor input =
       at::tensor(std::vector<int64_t>{'i', 'j', 256, 'k', 'a', 'b', 'c', 'd'}).view({2, 4});
   const at::Tensor label =
       at::tensor(std::vector<int64_t>{'j', 256, 'k', 'l', 'b', 'c', 'd', 'e'}).view({2, 4});
-  CHECK(at::equal(batch.input, input));
-  CHECK(at::equal(batch.label, label));
+  CHECK(at::equal(batch.input(), input));
+  CHECK(at::equal(batch.label(), label));
   const std::vector<int64_t> first = {0};
-  CHECK(data.validation->fetch(first).input[0][0].item<int64_t>() == 'p');
+  CHECK(data.validation->fetch(first, 0).input()[0][0].item<int64_t>() == 'p');
   options.validation = {(folder / "a.txt").string()};
   CHECK(open_data(options).validation->size() == 2);
   CHECK(open_data(options).train->size() == 5);
-  CHECK(open_data({.train = {"synthetic"}, .sequence_length = 8, .vocab_size = 10})
-            .train->fetch(first)
-            .input.size(1) == 8);
+  CHECK(open_data({.train = {"synthetic"}, .sizes = {.vocab_size = 10}, .sequence_length = 8})
+            .train->fetch(first, 0)
+            .input()
+            .size(1) == 8);
 }
 
 TEST_CASE("wrong requests for data") {
@@ -332,11 +333,11 @@ TEST_CASE("wrong requests for data") {
         "data.sequence_length = 4: the data holds 4 tokens, fewer than the 5 of one sequence and its last "
         "label. Use more text or "
         "a sequence length of at most 3.");
-  options.vocab_size = 100;
+  options.sizes.vocab_size = 100;
   CHECK(error_in(folder, [&] { open_data(options); }) ==
         "model.vocab_size = 100 is smaller than the 257 ids of data.tokenizer = \"bytes\". Allowed: 257 or "
         "more.");
-  options.vocab_size = 0;
+  options.sizes.vocab_size = 0;
   options.sequence_length = 1;
   options.validation_fraction = 1;
   CHECK(error_in(folder, [&] { open_data(options); }) ==
@@ -365,7 +366,8 @@ TEST_CASE("wrong requests for data") {
   writer.finish();
   const auto stream = std::make_shared<TokenStream>(std::vector<std::filesystem::path>{folder / "foreign"});
   const std::vector<int64_t> both = {0, 1};
-  CHECK(error_in(folder, [&] { TokenDataset(stream, 0, 3, 1, 257).fetch(both); }) ==
+  CHECK(error_in(folder,
+                 [&] { TokenDataset(stream, 0, 3, {.length = 1, .vocab_size = 257}).fetch(both, 0); }) ==
         "foreign.bin, token 1: id 300 is not below model.vocab_size = 257. The file was made with another "
         "tokenizer, or the model "
         "needs a larger vocabulary.");

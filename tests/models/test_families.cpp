@@ -186,21 +186,20 @@ TEST_CASE("what a model cannot be is said in full") {
                        "model.dropout = 1. Allowed: 0 <= rate < 1.\nmodel.head_dim = 3 is odd. Allowed: even "
                        "sizes (rotary embedding).",
                        ConfigError);
-  CHECK_THROWS_WITH_AS(
-      complete({.family = "vit",
-                .num_layers = 1,
-                .hidden_size = 8,
-                .num_heads = 2,
-                .image = {.size = 28, .patch = 16, .channels = 0, .num_classes = 0}}),
-      "model.image.channels = 0. Allowed: at least 1.\nmodel.image.num_classes = 0. Allowed: "
-      "at least 1.",
-      ConfigError);
+  CHECK_THROWS_WITH_AS(complete({.family = "vit",
+                                 .num_layers = 1,
+                                 .hidden_size = 8,
+                                 .num_heads = 2,
+                                 .image = {.size = 28, .patch = 16, .channels = 0, .num_classes = 0}}),
+                       "model.channels = 0. Allowed: at least 1.\nmodel.num_classes = 0. Allowed: "
+                       "at least 1.",
+                       ConfigError);
   CHECK_THROWS_WITH_AS(
       complete({.family = "vit",
                 .num_layers = 1,
                 .hidden_size = 8,
                 .num_heads = 2,
                 .image = {.size = 28, .patch = 16}}),
-      "model.image.patch = 16 does not divide model.image.size = 28. Divisors: 1, 2, 4, 7, 14, 28.",
+      "model.patch_size = 16 does not divide model.image_size = 28. Divisors: 1, 2, 4, 7, 14, 28.",
       ConfigError);
 }

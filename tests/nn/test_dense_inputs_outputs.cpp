@@ -121,7 +121,8 @@ TEST_CASE("a classifier scores the first token, pooled or as it is") {
     check_close(layer->loss(x, labels, 2), at::cross_entropy_loss(scores(), labels), leaves);
     CHECK(x.grad().narrow(1, 1, 4).abs().max().item<double>() == 0);
     const at::Tensor log_p = at::log_softmax(scores(), -1);
-    CHECK((layer->log_probs(x, labels) - at::stack({log_p[0][2], at::zeros({}, at::kDouble), log_p[2][0]}))
+    CHECK((layer->scores(x, labels).log_probs -
+           at::stack({log_p[0][2], at::zeros({}, at::kDouble), log_p[2][0]}))
               .abs()
               .max()
               .item<double>() < 1e-13);
@@ -147,4 +148,15 @@ TEST_CASE("a head with bias, tied and with its own weight") {
     check_close(head->loss(embedding->forward(ids), labels, 5),
                 at::cross_entropy_loss(scores().view({6, 11}), labels.view({6})), {table, weight, bias});
   }
+}
+
+TEST_CASE("the tokens that are targets, in order, and their gradients") {
+  auto make = double_factory();
+  const at::Tensor x = normal({2, 3, 4}, 1).requires_grad_();
+  const at::Tensor labels = at::tensor({-100, 7, -100, 3, -100, 9}, at::kLong).view({2, 3});
+  const auto [packed, theirs] = make.targets()->forward(x, labels);
+  CHECK(at::equal(theirs, at::tensor({7, 3, 9}, at::kLong).view({1, 3})));
+  check_close(packed, x.reshape({6, 4}).index_select(0, at::tensor({1, 3, 5})).unsqueeze(0), {x});
+  const auto nothing = make.targets()->forward(x, at::full({2, 3}, -100, at::kLong));
+  CHECK(nothing.labels.eq(-100).all().item<bool>());
 }

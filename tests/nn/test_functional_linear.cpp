@@ -145,7 +145,7 @@ TEST_CASE("a bias is added to the logits of the fused loss") {
   const at::Tensor hidden = normal({4, 8}, 1), w = normal({127, 8}, 2), bias = normal({127}, 3),
                    targets = labels_of({4}, 127, 0);
   CHECK(worst_difference(
-            F::token_log_probs(hidden, w, targets, bias),
+            F::token_scores(hidden, w, targets, bias).log_probs,
             at::log_softmax(at::linear(hidden, w, bias), -1).gather(1, targets.unsqueeze(1)).squeeze(1)) <
         1e-12);
 }
@@ -183,11 +183,16 @@ TEST_CASE("one token, no target at all, and logits of +-10000") {
   }
 }
 
-TEST_CASE("per-token log-probabilities") {
+TEST_CASE("per-token log-probabilities, and whether the label is the likeliest") {
   const at::Tensor labels = labels_of({4, 9}, 127, 0.3), hidden = normal({4, 9, 8}, 1),
                    w = normal({127, 8}, 2);
-  const at::Tensor log_p = F::token_log_probs(hidden, w, labels);
+  const auto [log_p, right] = F::token_scores(hidden, w, labels);
   REQUIRE(log_p.sizes() == labels.sizes());
+  const at::Tensor best = at::linear(hidden, w).argmax(-1);
+  const at::Tensor some = at::where(at::arange(9) < 4, best, labels);  // right ones among them
+  CHECK(at::equal(F::token_scores(hidden, w, some).right, some.eq(best).to(at::kDouble)));
+  CHECK(F::token_scores(hidden, w, some).right.sum().item<double>() >= 16);
+  CHECK(at::equal(right, labels.eq(best).to(at::kDouble)));
   const at::Tensor expected =
       at::log_softmax(at::linear(hidden, w), -1).gather(2, labels.clamp_min(0).unsqueeze(2)).squeeze(2);
   CHECK(worst_difference(log_p, expected.masked_fill(labels.eq(F::kIgnoredLabel), 0)) < 1e-12);
@@ -211,7 +216,7 @@ TEST_CASE("the kernels of loss and bias gradient do not depend on the number of 
   const at::Tensor hidden = at::randint(-2, 3, {200, 8}, generator(1), at::kFloat),
                    w = at::randint(-2, 3, {300, 8}, generator(2), at::kFloat);
   const auto loss = [&](const Tensors& t) {
-    return Tensors{F::token_log_probs(t[0], t[1], labels), F::linear(t[0], t[1], t[2])};
+    return Tensors{F::token_scores(t[0], t[1], labels).log_probs, F::linear(t[0], t[1], t[2])};
   };
   check_threads(loss, {hidden, w, at::ones({300}, at::kFloat)});
 }
@@ -229,8 +234,8 @@ TEST_CASE("errors of linear and loss") {
   CHECK_THROWS_WITH_AS(F::fused_linear_cross_entropy(h, w, at::tensor({1, 2}, at::kLong), 2, at::zeros({9})),
                        "fused_linear_cross_entropy: bias is 9. Allowed: 10 (the vocabulary).",
                        colossal::ShapeError);
-  CHECK_THROWS_WITH_AS(F::token_log_probs(h, w, at::zeros({3}, at::kLong)),
-                       "token_log_probs: hidden is 2x3, weight 10x3, labels Long 3. Allowed: hidden [.., h], "
+  CHECK_THROWS_WITH_AS(F::token_scores(h, w, at::zeros({3}, at::kLong)),
+                       "token_scores: hidden is 2x3, weight 10x3, labels Long 3. Allowed: hidden [.., h], "
                        "weight [vocabulary, h], labels "
                        "int64 [..].",
                        colossal::ShapeError);

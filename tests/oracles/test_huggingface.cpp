@@ -353,7 +353,7 @@ TEST_CASE("a config.json that no family can be says everything that is wrong") {
         "config.json: image_size = [32,16]. Expected: a whole number.\n"
         "config.json: qkv_bias = false is not supported. Allowed: true.");
   CHECK(with("vit", [](Json& j) { j["patch_size"] = 5; }) ==
-        "model.image.patch = 5 does not divide model.image.size = 32. Divisors: 1, 2, 4, 8, 16, 32.");
+        "model.patch_size = 5 does not divide model.image_size = 32. Divisors: 1, 2, 4, 8, 16, 32.");
   CHECK(with("qwen2", [](Json& j) { j["num_key_value_heads"] = 3; }) ==
         "model.num_kv_heads = 3 does not divide model.num_heads = 8. Divisors: 1, 2, 4, 8.");
 }

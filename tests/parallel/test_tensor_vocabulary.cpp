@@ -63,7 +63,7 @@ TEST_CASE("ids and labels outside the vocabulary are told on every rank") {
                                table->forward(at::full({kBatch, kLength}, kWords, at::kLong));
                              }),
                              error_of<ShapeError>([&] { head->loss(x, labels, 1); }),
-                             error_of<ShapeError>([&] { head->log_probs(x, labels.neg()); })};
+                             error_of<ShapeError>([&] { head->scores(x, labels.neg()); })};
     });
     for (const auto& texts : said) {
       CHECK(texts[0] == "embedding: id 127 is outside the table of 127 rows (0 to 126).");
@@ -82,7 +82,9 @@ TEST_CASE("head: loss, logits and log-probabilities, some labels ignored") {
     const at::Tensor labels = some_labels();
     site.output("loss", head->loss(x, labels, 29));
     site.output("logits", head->logits(x));
-    site.output("log_probs", head->log_probs(x, labels));
+    const auto scores = head->scores(x, labels);
+    site.output("log_probs", scores.log_probs);
+    site.output("right", scores.right);
   });
 }
 
@@ -92,7 +94,9 @@ TEST_CASE("head: all labels ignored") {
     const at::Tensor x = site.input("x", kStream, Place::stream),
                      none = at::full({kBatch, kLength}, -100, at::kLong);
     site.output("loss", head->loss(x, none, 1));
-    site.output("log_probs", head->log_probs(x, none));
+    const auto scores = head->scores(x, none);
+    site.output("log_probs", scores.log_probs);
+    site.output("right", scores.right);
   };
   CHECK(run_dense(body).at("d head.weight").count_nonzero().item<int64_t>() == 0);
   check_modes(body, 0);
@@ -104,7 +108,7 @@ TEST_CASE("head: logits of +-1e4") {
     const at::Tensor x = site.input("x", drawn("x", kStream, 0, 4e3), Place::stream);
     site.output("logits", head->logits(x));
     site.output("loss", head->loss(x, some_labels(), 29));
-    site.output("log_probs", head->log_probs(x, some_labels()));
+    site.output("log_probs", head->scores(x, some_labels()).log_probs);
   };
   const Results dense = run_dense(body);
   CHECK(dense.at("logits").max().item<double>() > 1e4);
@@ -151,4 +155,33 @@ TEST_CASE("head: tokens in several chunks of logits") {
     CAPTURE(setup.text());
     check_close(run_mode(setup, body), dense, 1e-10);
   }
+}
+
+TEST_CASE("the loss of the tokens that are targets is that of all tokens") {
+  const Body body = [](Site& site) {
+    const auto head = head_of(site);
+    const auto targets = site.make().targets();
+    const at::Tensor x = site.input("x", kStream, Place::stream);
+    // One row has most of them, another none.
+    at::Tensor labels = at::full({kBatch, kLength}, -100, at::kLong);
+    labels[0] = some_labels()[0].clamp_min(3);
+    labels[3][6] = 126;
+    const auto [packed, theirs] = targets->forward(x, labels);
+    site.output("loss", head->loss(packed, theirs, 8));
+    const auto scores = head->scores(packed, theirs);
+    site.output("log_prob", scores.log_probs.sum());
+    const auto all = head->scores(x, labels);
+    CHECK(std::abs((all.log_probs.sum() - scores.log_probs.sum()).item<double>()) < 1e-12);
+    CHECK(all.right.sum().item<double>() == scores.right.sum().item<double>());
+  };
+  check_modes(body);
+  check_modes(
+      [](Site& site) {
+        const auto head = head_of(site);
+        const at::Tensor x = site.input("x", kStream, Place::stream);
+        const auto [packed, theirs] =
+            site.make().targets()->forward(x, at::full({kBatch, kLength}, -100, at::kLong));
+        site.output("loss", head->loss(packed, theirs, 1));
+      },
+      0);
 }

@@ -212,7 +212,7 @@ TEST_CASE("sent for the head's logits and log-probabilities, which all ranks get
     site.state().num_rows = z.b;
     site.state().sequence_length = z.s;
     return [=, x = stream_of(site)] {
-      return logits ? head->logits(x) : head->log_probs(x, at::zeros({z.b, z.s}, at::kLong));
+      return logits ? head->logits(x) : head->scores(x, at::zeros({z.b, z.s}, at::kLong)).log_probs;
     };
   };
   check_sent([&](Site& site) { return head_of(site, true); },
@@ -227,7 +227,7 @@ TEST_CASE("sent for the head's logits and log-probabilities, which all ranks get
              });
   check_sent([&](Site& site) { return head_of(site, false); },
              [&](const Volume& z) {
-               return Sent{z.logits() + z.softmax() + z.gathered(z.inner_ways(), z.tokens()), 0} +
+               return Sent{z.logits() + z.softmax() + 2 * z.gathered(z.inner_ways(), z.tokens()), 0} +
                       z.weight(z.v * z.h);
              });
 }

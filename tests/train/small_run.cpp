@@ -8,6 +8,7 @@
 #include "colossal/checkpoint/store.h"
 #include "colossal/comm/run_ranks.h"
 #include "colossal/train/build.h"
+#include "tests/support/images.h"
 
 namespace colossal::testing {
 
@@ -29,8 +30,6 @@ num_heads = 2
 ffn_size = 24
 dropout = 0.2
 attention_dropout = 0.2
-[data]
-sequence_length = 12
 [train]
 steps = 10
 global_batch_size = 8
@@ -61,9 +60,20 @@ std::string training_text() {
 
 RunConfig small_run(const std::filesystem::path& folder, int ranks, const std::vector<std::string>& changes) {
   std::filesystem::create_directories(folder);
-  const std::filesystem::path text = folder / "train.txt";
-  if (!std::filesystem::exists(text)) write_file_durably(text, training_text());
-  std::vector<std::string> all = {"run.output=" + (folder / "run").string(), "data.train=" + text.string()};
+  std::vector<std::string> all = {"run.output=" + (folder / "run").string()};
+  if (std::ranges::find(changes, "model.family=vit") != changes.end()) {
+    const auto images = folder / "train-images-idx3-ubyte";
+    if (!std::filesystem::exists(images))
+      write_idx(folder, "train", {.count = 30, .height = 12, .width = 12, .classes = 5});
+    for (const std::string& change :
+         {"data.train=" + images.string(), std::string("data.flip=true"), std::string("data.shift=1")})
+      all.push_back(change);
+  } else {
+    const std::filesystem::path text = folder / "train.txt";
+    if (!std::filesystem::exists(text)) write_file_durably(text, training_text());
+    all.push_back("data.train=" + text.string());
+    all.emplace_back("data.sequence_length=12");
+  }
   all.insert(all.end(), changes.begin(), changes.end());
   return parse_run_config(kRun, "run.toml", all, ranks);
 }
@@ -130,6 +140,8 @@ void check_close(const Outcome& a, const Outcome& b, double tolerance) {
     CHECK(a.steps[i].step == b.steps[i].step);
     CHECK(a.steps[i].learning_rate == b.steps[i].learning_rate);
     CHECK(std::abs(a.steps[i].loss - b.steps[i].loss) <= tolerance);
+    CHECK(a.steps[i].validation_accuracy == b.steps[i].validation_accuracy);
+    CHECK(a.steps[i].next_sentence_accuracy == b.steps[i].next_sentence_accuracy);
     CHECK(std::abs(a.steps[i].grad_norm - b.steps[i].grad_norm) <= tolerance);
   }
   REQUIRE(a.tensors.size() == b.tensors.size());

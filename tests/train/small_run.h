@@ -18,7 +18,8 @@
 namespace colossal::testing {
 
 // fp64, dropout and attention dropout, clipping, shuffling, 10 steps of 8 sequences in microbatches of 2, a checkpoint at steps 5
-// and 10. Training data of 30 sequences, so that the second epoch begins within a step. `changes` are --set arguments.
+// and 10. Training data of 30 sequences (vit: 30 images of 12 x 12, flipped and shifted), so that the second epoch begins within a step.
+// `changes` are --set arguments.
 train::RunConfig small_run(const std::filesystem::path& folder, int ranks,
                            const std::vector<std::string>& changes = {});
 
@@ -39,7 +40,7 @@ Outcome trained(const std::filesystem::path& folder, int ranks, const std::vecto
 void remove_checkpoint(const train::RunConfig& config, int64_t step);
 
 void check_equal_bits(const Outcome& a, const Outcome& b);
-// Losses, gradient norms and tensors within `tolerance`, absolute.
+// Losses, gradient norms and tensors within `tolerance`, absolute; accuracies equal.
 void check_close(const Outcome& a, const Outcome& b, double tolerance);
 
 }  // namespace colossal::testing

@@ -10,6 +10,7 @@
 #include "colossal/base/error.h"
 #include "colossal/train/config.h"
 #include "colossal/train/trainer.h"
+#include "tests/support/images.h"
 #include "tests/support/scratch.h"
 
 using namespace colossal;
@@ -145,14 +146,6 @@ TEST_CASE("types and ranges") {
       {"[model]\nfamily = \"gpt\"",
        "run.toml:2: model.family = \"gpt\" is unknown. Allowed: gpt2, llama, qwen2, palm, bert, vit. Did you "
        "mean \"gpt2\"?"},
-      {"[model]\nfamily = \"vit\"",
-       "run.toml:2: model.family = \"vit\": a model of family vit classifies images, which `colossal train` "
-       "cannot "
-       "train yet. Allowed: gpt2, llama, qwen2, palm."},
-      {"[model]\npreset = \"bert-base\"",
-       "run.toml:2: model.preset = \"bert-base\": a model of family bert fills in masked tokens, which "
-       "`colossal "
-       "train` cannot train yet. Allowed: gpt2, llama, qwen2, palm."},
       {"[model]\ndropout = 1.5",
        "run.toml:2: model.dropout = 1.5 is too large. Allowed: at least 0 and below 1."},
       {"[model]\ntie_embeddings = \"yes\"",
@@ -169,6 +162,79 @@ TEST_CASE("types and ranges") {
        "run.toml:2: comm.backend = \"mpi\" is unknown. Allowed: auto, local, gloo, nccl. Did you mean "
        "\"gloo\"?"},
       {"[run]\nseed = -1", "run.toml:2: run.seed = -1 is too small. Allowed: at least 0."},
+  });
+}
+
+TEST_CASE("tasks: keys that a family has no use for, masks, images") {
+  const testing::ScratchFolder folder;
+  const std::string at = folder.path().string();
+  const auto images =
+      testing::write_idx(folder.path(), "train", {.count = 4, .height = 6, .width = 6, .classes = 2});
+  testing::write_file(folder / "lone-images-idx3-ubyte", testing::idx_header({1, 2, 2}) + "abcd");
+  testing::write_file(folder / "text.txt", "text");
+  testing::write_file(folder / "flat/1.png", "x");
+  const std::string vit = "[model]\nfamily = \"vit\"\n", bert = "[model]\nfamily = \"bert\"\n";
+  check({
+      {bert + "[train]\nsample_every = 10",
+       "run.toml:4: train.sample_every has no effect with model.family = \"bert\". Remove it, or set "
+       "model.family to \"gpt2\" or "
+       "\"llama\" or \"qwen2\" or \"palm\"."},
+      {vit + "[data]\ntrain = \"synthetic\"\nsequence_length = 64",
+       "run.toml:5: data.sequence_length has no effect with model.family = \"vit\". Remove it, or set "
+       "model.family to \"gpt2\" or "
+       "\"llama\" or \"qwen2\" or \"palm\" or \"bert\"."},
+      {"[data]\ntrain = \"synthetic\"\nflip = true",
+       "run.toml:3: data.flip has no effect with model.family = \"gpt2\". Remove it, or set model.family to "
+       "\"vit\"."},
+      {"[data]\ntrain = \"synthetic\"\nmlm_probability = 0.2",
+       "run.toml:3: unknown key \"data.mlm_probability\". Did you mean \"data.mask_probability\"?"},
+      {"[model]\nnext_sentence = true",
+       "run.toml:2: model.next_sentence has no effect with model.family = \"gpt2\". Remove it, or set "
+       "model.family to \"bert\"."},
+      {bert + "[data]\ntrain = \"synthetic\"\nmask_probability = 0",
+       "run.toml:5: data.mask_probability = 0 is too small. Allowed: above 0 and at most 1."},
+      {bert + "[data]\ntrain = \"synthetic\"\nsequence_length = 4",
+       "run.toml:5: data.sequence_length = 4 leaves no room for text beside 3 special tokens. Allowed: at "
+       "least 5."},
+      {bert + "next_sentence = false\n[data]\ntrain = \"synthetic\"\nsequence_length = 2",
+       "run.toml:6: data.sequence_length = 2 leaves no room for text beside 2 special tokens. Allowed: at "
+       "least 3."},
+      {bert + "vocab_size = 259",
+       "run.toml:3: model.vocab_size = 259 is smaller than the tokenizer \"bytes\", which has 260 ids "
+       "([CLS], [SEP] and [MASK] among "
+       "them). Set model.vocab_size to at least 260."},
+      {vit + "image_size = 28\npatch_size = 5",
+       "run.toml:4: model.patch_size = 5 does not divide model.image_size = 28. Nearest that do: 1, 2, 4, 7, "
+       "14, 28."},
+      {"[model]\npreset = \"vit-base-16\"\nimage_size = 100",
+       "run.toml:3: model.patch_size = 16 does not divide model.image_size = 100. Nearest that do: 2, 4, 5, "
+       "10, 20, 25."},
+      {vit + "channels = 2", "run.toml:3: model.channels = 2. Allowed: 1 (grey) or 3 (red, green, blue)."},
+      {vit + "num_classes = 1",
+       "run.toml:3: model.num_classes = 1 is too small. Allowed: at least 2 and at most 16777216."},
+      {vit + "[data]\ntrain = \"synthetic\"\npixel_std = [0.1, 0.2]",
+       "run.toml:5: data.pixel_std = [0.1, 0.2] holds 2 numbers. Allowed: one, or one for each of 3 "
+       "channels."},
+      {vit + "[data]\ntrain = \"synthetic\"\npixel_std = 0",
+       "run.toml:5: data.pixel_std = 0 is too small. Allowed: above 0."},
+      {vit + "[data]\ntrain = [\"" + at + "/flat\", \"" + at + "/text.txt\"]",
+       "run.toml:4: data.train names 2 sources of images. Allowed: one folder or one IDX file."},
+      {vit + "[data]\ntrain = \"" + at + "/text.txt\"",
+       "run.toml:4: data.train: " + at +
+           "/text.txt: no images. Allowed: a folder that holds a folder of images for each class, or an IDX "
+           "file, which is named like "
+           "train-images-idx3-ubyte or train-images-idx3-ubyte.gz."},
+      {vit + "[data]\ntrain = \"" + at + "/flat\"",
+       "run.toml:4: data.train: " + at +
+           "/flat: holds no folder. Expected: a folder of images for each class, two or more."},
+      {vit + "[data]\ntrain = \"" + images.string() + "\"\nvalidation = \"" + at +
+           "/lone-images-idx3-ubyte\"",
+       "run.toml:5: data.validation: " + at +
+           "/lone-images-idx3-ubyte: has no lone-labels-idx1-ubyte beside it, with the classes of the "
+           "images."},
+      {vit + "[data]\ntrain = \"" + at + "/trian-images-idx3-ubyte\"",
+       "run.toml:4: data.train = \"" + at + "/trian-images-idx3-ubyte\" does not exist. Did you mean \"" +
+           at + "/train-images-idx3-ubyte\"?"},
   });
 }
 
@@ -390,10 +456,11 @@ TEST_CASE("a model to start from") {
       {"[model]\nload = \"" + at + "/t5\"",
        "run.toml:2: " + at +
            "/t5/config.json: model_type = \"t5\" is unknown. Allowed: gpt2, llama, qwen2, palm, bert, vit."},
-      {"[model]\nload = \"" COLOSSAL_ORACLES "/models/bert\"",
-       "run.toml:2: model.load = \"" COLOSSAL_ORACLES
-       "/models/bert\": a model of family bert fills in masked "
-       "tokens, which `colossal train` cannot train yet. Allowed: gpt2, llama, qwen2, palm."},
+      {"[model]\nload = \"" COLOSSAL_ORACLES
+       "/models/bert\"\n[data]\ntrain = \"synthetic\"\nsequence_length = 8",
+       "run.toml:2: model.vocab_size = 128 is smaller than the tokenizer \"bytes\", which has 260 ids "
+       "([CLS], [SEP] and [MASK] among "
+       "them). Set model.vocab_size to at least 260."},
       {"[model]\nload = \"" + at + "/broken\"",
        "run.toml:2: model.load = \"" + at + "/broken\": config.json is no JSON object with a model_type."},
       {"[model]\nload = \"" + at + "/small\"\nnum_layers = 3",

@@ -107,9 +107,9 @@ std::vector<Seen> run_net(int ranks, int64_t steps, const InitializeOptions& opt
       engine.zero_grad();
       seen.last_loss = 0;
       for (const data::Batch& batch : loader.next_step()) {
-        const at::Tensor output = engine(batch.input);
+        const at::Tensor output = engine(batch.input());
         seen.output = output.scalar_type();
-        at::Tensor loss = engine.criterion(output.to(batch.label.scalar_type()), batch.label);
+        at::Tensor loss = engine.criterion(output.to(batch.label().scalar_type()), batch.label());
         seen.last_loss += loss.item<double>();
         if (step == poison.step && context.rank() == poison.rank) loss = poisoned(loss, *model, poison.where);
         engine.backward(loss);
@@ -165,7 +165,7 @@ TEST_CASE("step() acts only after the last microbatch of a global batch") {
     std::vector<bool> boundaries;
     for (const data::Batch& batch : loader) {
       engine.zero_grad();
-      engine.backward(engine.criterion(engine(batch.input), batch.label));
+      engine.backward(engine.criterion(engine(batch.input()), batch.label()));
       boundaries.push_back(engine.step().boundary);
       if (boundaries.size() == 8) break;
     }

@@ -24,37 +24,44 @@ std::shared_ptr<const data::Dataset> sequences() {
   at::Tensor label = tokens("label");
   label.narrow(0, 4, 1).fill_(data::kIgnoredLabel);
   label.select(0, 9).narrow(0, 3, 5).fill_(data::kIgnoredLabel);
-  return std::make_shared<data::TensorDataset>(tokens("input"), label);
+  return std::make_shared<data::TensorDataset>(
+      models::Inputs{{"input_ids", tokens("input")}, {"labels", label}});
 }
 
 // -log p of the first `count` sequences, from the logits.
-Evaluation expected(models::LanguageModel& model, int64_t count) {
+LabelScore expected(models::Model& model, int64_t count) {
   at::NoGradGuard no_grad;
   model.state().training = false;
   std::vector<int64_t> all(static_cast<size_t>(count));
   std::iota(all.begin(), all.end(), 0);
-  const data::Batch batch = sequences()->fetch(all);
-  const at::Tensor logits = model.logits(batch.input).view({count * kLength, -1});
-  const at::Tensor label = batch.label.view({-1});
+  const data::Batch batch = sequences()->fetch(all, 0);
+  const at::Tensor logits = model.outputs(batch.inputs).at("logits").view({count * kLength, -1});
+  const at::Tensor label = batch.label().view({-1});
   const at::Tensor counts = label.ne(data::kIgnoredLabel);
   const at::Tensor losses =
       -at::log_softmax(logits, 1).gather(1, label.clamp_min(0).unsqueeze(1)).squeeze(1) * counts;
   const auto targets = counts.sum().item<int64_t>();
-  return {.loss = losses.sum().item<double>() / static_cast<double>(targets), .num_targets = targets};
+  const at::Tensor right = logits.argmax(1).eq(label);
+  return {.loss = losses.sum().item<double>() / static_cast<double>(targets),
+          .accuracy = right.sum().item<double>() / static_cast<double>(targets),
+          .num_targets = targets};
 }
 
 void check_evaluation(const RunConfig& config, const EvaluateOptions& options, int ranks) {
   comm::run_ranks(ranks, [&](std::shared_ptr<comm::World> world) {
     const Context context = launch_on(std::move(world));
-    const auto model = build_model(config, context, 257);
+    const auto model = build_model(config, context, {.vocab_size = 257});
     const int64_t sequences_taken =
         options.max_batches == 0 ? kSequences
                                  : std::min(kSequences, options.max_batches * options.global_batch_size);
-    const Evaluation dense = expected(*model, sequences_taken);
+    const LabelScore dense = expected(*model, sequences_taken);
     model->state().training = true;  // as in the middle of training: evaluate() turns dropout off itself
     const Evaluation found = evaluate(*model, sequences(), options, context);
     CHECK(std::abs(found.loss - dense.loss) < 1e-12);
-    CHECK(found.num_targets == dense.num_targets);
+    const LabelScore& score = found.labels.at("labels");
+    CHECK(score.loss == found.loss);
+    CHECK(score.accuracy == doctest::Approx(dense.accuracy).epsilon(1e-12));
+    CHECK(score.num_targets == dense.num_targets);
     CHECK(model->state().training);
   });
 }

@@ -24,7 +24,7 @@ at::Tensor ids() { return at::arange(24, at::kLong).view({2, 12}) * 7 % 257; }
 
 at::Tensor logits_of(const LoadedModel& loaded) {
   at::NoGradGuard no_grad;
-  return loaded.model->logits(ids());
+  return loaded.model->outputs({{"input_ids", ids()}}).at("logits");
 }
 
 std::vector<std::string> short_run(const std::string& family, const std::string& precision) {
@@ -89,12 +89,12 @@ TEST_CASE("model.load starts a run from a checkpoint or from its export, on any 
                                               2);
     comm::run_ranks(2, [&](std::shared_ptr<comm::World> world) {
       const Context context = launch_on(std::move(world));
-      const auto model = build_model(config, context, 257);
+      const auto model = build_model(config, context, {.vocab_size = 257});
       CHECK(model->config().dropout == 0.3);
       CHECK(model->config().attention_dropout == 0.0);
       model->state().training = false;
       at::NoGradGuard no_grad;
-      CHECK(at::equal(model->logits(ids()), expected));
+      CHECK(at::equal(model->outputs({{"input_ids", ids()}}).at("logits"), expected));
     });
   }
 }

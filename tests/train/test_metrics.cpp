@@ -14,11 +14,8 @@ using namespace colossal::train;
 using colossal::testing::ScratchFolder;
 
 TEST_CASE("a line has the promised keys, and reads back") {
-  StepMetrics m{.step = 7,
-                .loss = 1.0 / 3,
-                .grad_norm = 0.25,
-                .learning_rate = 3e-4,
-                .tokens_per_second = 1234.5678901};
+  StepMetrics m{
+      .step = 7, .loss = 1.0 / 3, .grad_norm = 0.25, .learning_rate = 3e-4, .load_per_second = 1234.5678901};
   m.step_seconds = 0.5;
   m.peak_memory_bytes = int64_t{1} << 40;
   m.data_wait_seconds = 1e-5;

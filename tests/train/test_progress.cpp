@@ -26,7 +26,7 @@ ProgressState full_state() {
   s.metrics = {.step = 412, .loss = 3.21449, .grad_norm = 0.8123, .learning_rate = 2.9e-4};
   s.metrics.peak_memory_bytes = int64_t{1288490189};
   s.total_steps = 1000;
-  s.tokens_per_second = 12345;
+  s.load_per_second = 12345;
   s.peak_share = 0.381;
   s.eta_seconds = 130.2;
   return s;
@@ -80,7 +80,7 @@ TEST_CASE("a pipe gets plain lines, about fifty of them") {
   std::array<int, 2> ends{};
   REQUIRE(pipe(ends.data()) == 0);
   {
-    Progress progress({.total_steps = 1000, .tokens_per_step = 100, .fd = ends[1]});
+    Progress progress({.total_steps = 1000, .load = {.samples = 100}, .fd = ends[1]});
     for (int64_t step = 1; step <= 1000; ++step) {
       StepMetrics m{.step = step, .loss = 2.0};
       m.step_seconds = step == 1 ? 60.0 : 0.1;  // the slow first step does not spoil the estimate

@@ -39,13 +39,14 @@ void make_run(const std::filesystem::path& folder, int64_t steps, double slow, i
     m.learning_rate =
         3e-4 * std::min(1.0, t / 30) * 0.5 * (1 + std::cos(3.14159 * t / static_cast<double>(steps)));
     m.step_seconds = (step == 1 ? 1.9 : 0.21 + 0.02 * wave) * slow;
-    m.tokens_per_second = 2048 / m.step_seconds;
+    m.load_per_second = 2048 / m.step_seconds;
     m.peak_memory_bytes = step < 3 ? 700'000'000 : 913'000'000;
     m.data_wait_seconds = 0.0004 + 0.0003 * wave;
     m.communication_seconds = 0.02 * slow + 0.004 * wave;
     if (step == 77) m.loss = NAN;
     monitor.step(m);
-    if (step % 50 == 0) monitor.validation(step, 1.7 + 4.1 * std::exp(-t / 90 / slow), 1000);
+    if (step % 50 == 0)
+      monitor.validation(step, {.loss = 1.7 + 4.1 * std::exp(-t / 90 / slow), .num_targets = 1000});
     if (step % 100 == 0)
       monitor.sample(step, "In the beginning", " </script><b>\x1b[2J & \"light\" fell on step\nnumber");
   }
@@ -59,7 +60,7 @@ TEST_CASE("report data comes from what the run wrote") {
   make_run(folder / "first", 120, 1, 1);
   const Json data = report_data(folder / "first");
   CHECK(data["name"] == "first");
-  CHECK(data["tokens_per_step"] == 8 * 256);
+  CHECK(data["load_per_step"] == 8 * 256);
   CHECK(data["total_steps"] == 120);
   CHECK(data["columns"]["step"].size() == 120);
   CHECK(data["columns"]["loss"][76].is_null());
@@ -81,7 +82,7 @@ TEST_CASE("a resumed run goes on in the same files") {
   {
     Monitor monitor(config, {.steps_done = 100, .world_size = 2});
     monitor.step({.step = 101, .loss = 0.5});
-    monitor.validation(101, 0.75, 10);
+    monitor.validation(101, {.loss = 0.75, .num_targets = 10});
     monitor.finish(/*stopped=*/true);
   }
   const auto all = read_metrics(folder / "first/metrics.jsonl");
@@ -90,6 +91,29 @@ TEST_CASE("a resumed run goes on in the same files") {
   CHECK(all[100].loss == 0.5);
   CHECK(all[100].validation_loss == 0.75);
   CHECK(read_samples(folder / "first/samples.jsonl").size() == 1);
+}
+
+TEST_CASE("accuracies and images are shown where a run has them") {
+  const ScratchFolder folder;
+  std::ofstream(folder / "metrics.jsonl")
+      << R"({"step":1,"loss":2.5,"images_per_second":100.0,"step_seconds":0.5,"time":10.0,"validation_loss":2.0,)"
+      << R"("validation_accuracy":0.25})"
+      << "\n"
+      << R"({"step":2,"loss":2.0,"images_per_second":300.0,"step_seconds":0.5,"time":10.5,"validation_loss":1.5,)"
+      << R"("validation_accuracy":0.5,"next_sentence_accuracy":0.75})"
+      << "\n";
+  std::ofstream(folder / "config.toml") << "[train]\nglobal_batch_size = 8\n";
+  const Json data = report_data(folder.path());
+  CHECK(data["unit"] == "images");
+  CHECK(data["load_per_step"] == 8);
+  CHECK(data["columns"]["load_per_second"] == Json::parse("[100.0, 300.0]"));
+  CHECK(data["validation"] == Json::parse("[[1, 0.5, 2.0, 25.0, null], [2, 1.0, 1.5, 50.0, 75.0]]"));
+  CHECK(data["summary"]["accuracy"] == 50.0);
+  const StepMetrics last = read_metrics(folder / "metrics.jsonl").back();
+  CHECK(last.validation_accuracy == 0.5);
+  CHECK(last.next_sentence_accuracy == 0.75);
+  CHECK((last.kind == Load::Kind::images));
+  CHECK(to_json(last).at("images_per_second") == 300.0);
 }
 
 TEST_CASE("the page stands alone and its data cannot break out of it") {
@@ -155,12 +179,13 @@ TEST_CASE("the summary has exact numbers and says what they are of") {
   CHECK(unordered(data["summary"]) ==
         nlohmann::json::parse(R"({"steps": 30, "loss": 29.0, "loss_steps": [28, 30], "not_finite": 1,
     "validation_loss": 1.5, "validation_step": 20, "best_loss": 1.25, "best_step": 10,
-    "tokens_per_second": 1600.0, "step_seconds": 0.5, "seconds": 15.0, "peak_memory_bytes": 900})"));
+    "load_per_second": 1600.0, "step_seconds": 0.5, "seconds": 15.0, "peak_memory_bytes": 900})"));
   CHECK(data["columns"]["loss"][27] == 28.0);
   CHECK(data["columns"]["loss"][28].is_null());
   CHECK(data["columns"]["time"][0] == 0.5);
   CHECK(data["columns"]["time"][29] == 15.0);
-  CHECK(data["validation"] == Json::parse("[[10, 5.0, 1.25], [20, 10.0, 1.5], [25, 12.5, null]]"));
+  CHECK(data["validation"] == Json::parse("[[10, 5.0, 1.25, null, null], [20, 10.0, 1.5, null, null], "
+                                          "[25, 12.5, null, null, null]]"));
 }
 
 TEST_CASE("a run of no step, of one, and one without a finite loss") {
@@ -176,12 +201,12 @@ TEST_CASE("a run of no step, of one, and one without a finite loss") {
   };
   CHECK(unordered(page_of("")) ==
         nlohmann::json::parse(R"({"steps": 0, "loss": null, "not_finite": 0, "validation_loss": null,
-    "best_loss": null, "tokens_per_second": null, "step_seconds": null, "seconds": null, "peak_memory_bytes": 0})"));
+    "best_loss": null, "load_per_second": null, "step_seconds": null, "seconds": null, "peak_memory_bytes": 0})"));
   const Json one = page_of("{\"step\":1,\"loss\":5.5,\"step_seconds\":0.25,\"time\":1000}\n");
   CHECK(one["loss"] == 5.5);
   CHECK(one["loss_steps"] == Json::parse("[1, 1]"));
   CHECK(one["seconds"] == 0.25);
-  CHECK(one["tokens_per_second"].is_null());
+  CHECK(one["load_per_second"].is_null());
   const Json none = page_of("{\"step\":1,\"loss\":null}\n{\"step\":2,\"loss\":null}\n");
   CHECK(none["loss"].is_null());
   CHECK(!none.contains("loss_steps"));

@@ -34,6 +34,17 @@ TEST_CASE("a run resumed at step 5 ends bit for bit where it would have without 
   }
 }
 
+TEST_CASE("masked tokens and moved images go on bit for bit where they were, on one rank or two") {
+  for (const std::string family : {"bert", "vit"}) {
+    CAPTURE(family);
+    const ScratchFolder scratch;
+    const std::vector<std::string> changes = {"model.family=" + family};
+    const Outcome whole = trained(scratch.path(), 2, changes);
+    check_equal_bits(whole, resumed_at_5(scratch.path(), 2, changes));
+    check_close(whole, resumed_at_5(scratch.path(), 1, changes), 1e-10);
+  }
+}
+
 TEST_CASE("every optimizer resumes bit for bit") {
   for (const std::string name : {"adam", "sgd", "adafactor", "lamb", "lars"}) {
     CAPTURE(name);

@@ -80,7 +80,7 @@ TEST_CASE("presets, families and loaded models fill the sizes that are not given
 TEST_CASE("published sizes have the published numbers of parameters") {
   const auto parameters = [](const std::string& name) {
     const RunConfig c = parse("", {"model.preset=" + name});
-    return models::count_parameters(model_config(c.model, 0)).total;
+    return models::count_parameters(model_config(c.model, {})).total;
   };
   CHECK(parameters("gpt2") == 124'439'808);
   CHECK(parameters("gpt2-medium") == 354'823'168);
@@ -104,27 +104,49 @@ TEST_CASE("published sizes have the published numbers of parameters") {
 TEST_CASE("every preset passes all rules and means the same to the model") {
   int presets = 0;
   for (const models::Family& family : models::families()) {
-    if (family.task != models::Task::causal_language) continue;
     for (const models::Preset& preset : family.presets) {
       CAPTURE(preset.name);
       const RunConfig c = parse("", {"model.preset=" + preset.name});
-      CHECK(models::complete(model_config(c.model, 0)) == models::complete(preset.config));
+      CHECK(models::complete(model_config(c.model, {})) == models::complete(preset.config));
       ++presets;
     }
   }
-  CHECK(presets > 20);
+  CHECK(presets > 27);
 }
 
 TEST_CASE("loaded models mean the same to the model as their config.json") {
-  for (const std::string name : {"gpt2", "gpt2-untied", "llama", "llama3", "qwen2", "palm"}) {
+  for (const std::string name :
+       {"gpt2", "gpt2-untied", "llama", "llama3", "qwen2", "palm", "bert", "bert-mlm", "vit"}) {
     CAPTURE(name);
     const std::string folder = COLOSSAL_ORACLES "/models/" + name;
     models::ModelConfig theirs = *read_loaded(folder);
-    const RunConfig c = parse("", {"model.load=" + folder, "data.sequence_length=8"});
+    std::vector<std::string> changes = {"model.load=" + folder};
+    if (name != "vit") changes.emplace_back("data.sequence_length=8");
+    if (name.starts_with("bert"))
+      changes.emplace_back("data.tokenizer=" COLOSSAL_ORACLES "/tokenizers/bert-wordpiece");
+    const RunConfig c = parse("", changes);
     theirs.dropout = theirs.attention_dropout = 0;  // the run's own business
     theirs.init_std = 0.02;
-    CHECK(models::complete(model_config(c.model, 0)) == theirs);
+    CHECK(models::complete(model_config(c.model, {})) == theirs);
   }
+}
+
+TEST_CASE("sizes that the data says stay open, and are filled from it") {
+  const RunConfig vit = parse("[model]\nfamily = \"vit\"\nhidden_size = 64\nnum_heads = 4");
+  CHECK_FALSE(vit.model.image_size.has_value());
+  CHECK_FALSE(vit.model.vocab_size.has_value());
+  CHECK_FALSE(vit.model.max_positions.has_value());
+  CHECK(vit.model.ffn_size == 256);
+  const models::ModelConfig small =
+      models::complete(model_config(vit.model, {.image_size = 28, .channels = 1, .num_classes = 10}));
+  CHECK(small.image == models::ImageConfig{.size = 28, .patch = 4, .channels = 1, .num_classes = 10});
+  CHECK(small.max_positions == 50);
+  CHECK(model_config(vit.model, {.image_size = 224, .channels = 3, .num_classes = 7}).image.patch == 16);
+  const RunConfig bert = parse("[model]\nfamily = \"bert\"");
+  CHECK(bert.model.next_sentence == true);
+  CHECK(bert.model.max_positions == 256);
+  CHECK(model_config(bert.model, {.vocab_size = 260}).next_sentence);
+  CHECK(parse("[model]\npreset = \"bert-base\"").model.vocab_size == 30522);
 }
 
 TEST_CASE("a checkpoint brings its model along") {
@@ -134,7 +156,7 @@ TEST_CASE("a checkpoint brings its model along") {
   const Json manifest = {{"state", {{"config", run_config_toml(first)}}}};
   write_file_durably(folder / "manifest.json", manifest.dump());
   const RunConfig second = parse("", {"model.load=" + folder.path().string()});
-  CHECK(model_config(second.model, 0) == model_config(first.model, 0));
+  CHECK(model_config(second.model, {}) == model_config(first.model, {}));
 }
 
 TEST_CASE("options reach the components") {
@@ -179,6 +201,8 @@ TEST_CASE("the resolved configuration reads back to itself") {
       {"model.load=" COLOSSAL_ORACLES "/models/qwen2", "data.sequence_length=8"},
       {"optimizer.name=adafactor", "optimizer.relative_step=true"},
       {"optimizer.name=lars", "schedule.name=wsd", "train.precision=fp16"},
+      {"model.family=bert", "model.next_sentence=false"},
+      {"model.family=vit", "model.channels=3", "data.pixel_mean=[0.1,0.2,0.3]", "data.shift=2"},
       {"schedule.name=constant", "train.sample_prompt=\"a\\n\\\"b\\\"\"", "model.dropout=0.1"},
   };
   for (const auto& changes : cases) {

@@ -18,7 +18,11 @@ namespace {
 
 std::vector<std::string> of_family(const std::string& family) {
   std::vector<std::string> changes = {"model.family=" + family};
-  if (family != "gpt2") {
+  if (family == "bert" || family == "vit") {
+    changes.emplace_back("data.validation_fraction=0.2");
+    changes.emplace_back("train.evaluate_every=5");
+    if (family == "vit") changes.emplace_back("train.clip_norm=0.3");
+  } else if (family != "gpt2") {
     changes.emplace_back("model.num_heads=4");
     changes.emplace_back("model.num_kv_heads=2");
   }
@@ -30,13 +34,13 @@ std::vector<std::string> of_family(const std::string& family) {
 }  // namespace
 
 TEST_CASE("one rank with four microbatches, two with two and four with one train the same model") {
-  for (const std::string family : {"gpt2", "llama", "qwen2", "palm"}) {
+  for (const std::string family : {"gpt2", "llama", "qwen2", "palm", "bert", "vit"}) {
     CAPTURE(family);
     const ScratchFolder scratch;
     const Outcome one = trained(scratch / "1", 1, of_family(family));
     REQUIRE(one.steps.size() == 10);
     CHECK(one.steps.back().loss < one.steps.front().loss - 0.1);
-    CHECK(one.steps[3].grad_norm > (family == "palm" ? 0.2 : 0.5));  // clipping acts
+    CHECK(one.steps[3].grad_norm > (family == "palm" ? 0.2 : family == "vit" ? 0.3 : 0.5));  // clipping acts
     check_close(one, trained(scratch / "2", 2, of_family(family)), 1e-10);
     check_close(one, trained(scratch / "4", 4, of_family(family)), 1e-10);
   }
@@ -120,4 +124,46 @@ TEST_CASE("synthetic data fits the model that no key sizes, and has held-out seq
   REQUIRE(outcome.steps.size() == 2);
   CHECK(std::abs(outcome.steps[0].loss - std::log(257.0)) < 0.2);
   CHECK(std::abs(outcome.steps[0].validation_loss.value_or(0) - std::log(257.0)) < 0.2);
+}
+
+TEST_CASE(
+    "masks, sentence pairs and moved images are new in every epoch, and gone where they are switched off") {
+  const ScratchFolder scratch;
+  int folder = 0;
+  const auto last_loss = [&](std::vector<std::string> changes) {
+    changes.emplace_back("train.steps=8");
+    changes.emplace_back("schedule.total_steps=10");
+    return trained(scratch / std::to_string(folder++), 1, changes).steps.back().loss;
+  };
+  const double bert = last_loss({"model.family=bert"}), vit = last_loss({"model.family=vit"});
+  CHECK(last_loss({"model.family=bert", "data.mask_probability=0.3"}) != bert);
+  CHECK(last_loss({"model.family=bert", "model.next_sentence=false"}) <
+        bert - 0.5);  // the pairs' loss is ln 2 at first
+  CHECK(last_loss({"model.family=vit", "data.flip=false"}) != vit);
+  CHECK(last_loss({"model.family=vit", "data.shift=0"}) != vit);
+  CHECK(last_loss({"model.family=vit", "data.pixel_mean=0.2"}) != vit);
+}
+
+TEST_CASE("a ViT learns classes, a BERT to fill in, and both say how often they are right") {
+  const ScratchFolder scratch;
+  const Outcome vit =
+      trained(scratch / "vit", 1,
+              {"model.family=vit", "train.steps=60", "schedule.total_steps=60", "train.evaluate_every=20",
+               "model.dropout=0", "model.attention_dropout=0", "data.flip=false", "data.shift=0",
+               "data.validation_fraction=0.2", "model.init_std=0.1", "train.microbatch_size=8"});
+  CHECK(vit.steps.back().loss < 0.3 * vit.steps.front().loss);
+  CHECK(vit.steps[59].validation_accuracy.value_or(0) > 0.6);  // 5 classes
+  CHECK_FALSE(vit.steps[58].validation_accuracy.has_value());
+  const RunConfig text = small_run(
+      scratch / "bert", 1,
+      {"model.family=bert", "train.steps=4", "train.evaluate_every=2", "data.validation_fraction=0.2"});
+  run_trainer(text, Resume::no);
+  const Json line = read_step_log(RunFolder{text.run.output}.metrics()).at(1);
+  CHECK(line.at("validation_accuracy").get<double>() >= 0);
+  CHECK(line.at("next_sentence_accuracy").get<double>() > 0);
+  CHECK(line.contains("tokens_per_second"));
+  const Json image_line = read_step_log(scratch / "vit/run/metrics.jsonl").at(19);
+  CHECK(image_line.at("images_per_second").get<double>() > 0);
+  CHECK_FALSE(image_line.contains("tokens_per_second"));
+  CHECK_FALSE(image_line.contains("next_sentence_accuracy"));
 }

@@ -29,6 +29,7 @@ class Bert final : public Model {
                                                .bias = true,
                                                .init_std = c.init_std,
                                                .tied_embedding = c.tie_embeddings ? embedding_ : nullptr}));
+    targets_ = register_module("targets", make.targets());  // most tokens are not masked
     if (!c.next_sentence) return;
     next_sentence_ = register_module(
         "next_sentence",
@@ -43,10 +44,21 @@ class Bert final : public Model {
   }
   at::Tensor loss(const Inputs& inputs, const TargetCounts& counts) override {
     const at::Tensor x = hidden(inputs);
-    at::Tensor masked = head_->loss(transformed(x), input(inputs, "labels"), counts.at("labels"));
-    if (!next_sentence_) return masked;
-    return masked +
+    const auto [masked, labels] = targets_->forward(x, input(inputs, "labels"));
+    at::Tensor loss = head_->loss(transformed(masked), labels, counts.at("labels"));
+    if (!next_sentence_) return loss;
+    return loss +
            next_sentence_->loss(x, input(inputs, "next_sentence_label"), counts.at("next_sentence_label"));
+  }
+  Scores scores(const Inputs& inputs) override {
+    at::NoGradGuard no_grad;
+    const at::Tensor x = hidden(inputs);
+    const auto [masked, labels] = targets_->forward(x, input(inputs, "labels"));
+    Scores scores = {{"labels", score_of(head_->scores(transformed(masked), labels))}};
+    if (next_sentence_)
+      scores["next_sentence_label"] =
+          score_of(next_sentence_->scores(x, input(inputs, "next_sentence_label")));
+    return scores;
   }
 
  private:
@@ -75,6 +87,7 @@ class Bert final : public Model {
   std::shared_ptr<nn::PositionLayer> positions_;
   std::shared_ptr<nn::TokenTypeLayer> types_;
   std::shared_ptr<nn::NormLayer> embedding_norm_, transform_norm_;
+  std::shared_ptr<nn::TargetsLayer> targets_;
   std::shared_ptr<nn::HeadLayer> head_, next_sentence_;  // the second may be null
 };
 

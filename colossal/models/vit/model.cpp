@@ -33,6 +33,11 @@ class ViT final : public Model {
     return classifier_->loss(hidden(inputs), input(inputs, "labels"), counts.at("labels"));
   }
 
+  Scores scores(const Inputs& inputs) override {
+    at::NoGradGuard no_grad;
+    return {{"labels", score_of(classifier_->scores(hidden(inputs), input(inputs, "labels")))}};
+  }
+
  private:
   at::Tensor hidden(const Inputs& inputs) {
     const at::Tensor x = positions_->forward(patches_->forward(input(inputs, "pixel_values")), 0);

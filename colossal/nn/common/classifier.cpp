@@ -54,8 +54,9 @@ at::Tensor Classifier::loss(const at::Tensor& x, const at::Tensor& labels, doubl
       rows_);
 }
 
-at::Tensor Classifier::log_probs(const at::Tensor& x, const at::Tensor& labels) {
-  return all_rows(functional::token_log_probs(features(x), weight_, own_labels(labels), bias_));
+functional::TokenScores Classifier::scores(const at::Tensor& x, const at::Tensor& labels) {
+  const auto own = functional::token_scores(features(x), weight_, own_labels(labels), bias_);
+  return {all_rows(own.log_probs), all_rows(own.right)};
 }
 
 }  // namespace colossal::nn

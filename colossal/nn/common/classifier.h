@@ -17,7 +17,7 @@ class Classifier final : public HeadLayer {
   at::Tensor logits(const at::Tensor& x) override;
   at::Tensor last_logits(const at::Tensor& x) override { return logits(x); }
   at::Tensor loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) override;
-  at::Tensor log_probs(const at::Tensor& x, const at::Tensor& labels) override;
+  functional::TokenScores scores(const at::Tensor& x, const at::Tensor& labels) override;
 
  private:
   at::Tensor features(const at::Tensor& x) const;  // -> [rows of this rank, h]

@@ -36,8 +36,8 @@ at::Tensor DenseHead::loss(const at::Tensor& x, const at::Tensor& labels, double
   return announced(functional::fused_linear_cross_entropy(x, weight_, labels, num_targets, bias_));
 }
 
-at::Tensor DenseHead::log_probs(const at::Tensor& x, const at::Tensor& labels) {
-  return functional::token_log_probs(x, weight_, labels, bias_);
+functional::TokenScores DenseHead::scores(const at::Tensor& x, const at::Tensor& labels) {
+  return functional::token_scores(x, weight_, labels, bias_);
 }
 
 }  // namespace colossal::nn

@@ -17,7 +17,7 @@ class DenseHead final : public HeadLayer {
   at::Tensor logits(const at::Tensor& x) override;
   at::Tensor last_logits(const at::Tensor& x) override;
   at::Tensor loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) override;
-  at::Tensor log_probs(const at::Tensor& x, const at::Tensor& labels) override;
+  functional::TokenScores scores(const at::Tensor& x, const at::Tensor& labels) override;
 
  private:
   const at::Tensor& announced(const at::Tensor& output) const;

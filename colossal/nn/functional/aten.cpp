@@ -100,13 +100,14 @@ at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor
          num_targets;
 }
 
-at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                           const at::Tensor& bias) {
+TokenScores token_scores(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                         const at::Tensor& bias) {
   at::NoGradGuard no_grad;
-  return at::cross_entropy_loss(logits(hidden, weight, bias), labels.reshape({-1}), {}, at::Reduction::None,
-                                kIgnoredLabel)
-      .neg()
-      .view(labels.sizes());
+  const at::Tensor all = logits(hidden, weight, bias), y = labels.reshape({-1});
+  const at::Tensor own = all.gather(1, y.clamp_min(0).unsqueeze(1)).squeeze(1);
+  const at::Tensor right = own.ge(all.amax(1)).logical_and(y.ne(kIgnoredLabel));
+  const at::Tensor losses = at::cross_entropy_loss(all, y, {}, at::Reduction::None, kIgnoredLabel);
+  return {losses.neg().view(labels.sizes()), right.to(losses.scalar_type()).view(labels.sizes())};
 }
 
 }  // namespace colossal::nn::functional::aten

@@ -7,6 +7,7 @@
 // Internal to nn/functional. Thread-safe: pure functions.
 #pragma once
 #include "colossal/nn/functional/attention.h"
+#include "colossal/nn/functional/cross_entropy.h"
 #include "colossal/nn/functional/rotary.h"
 
 namespace colossal::nn::functional::aten {
@@ -21,7 +22,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
                      const AttentionOptions& options);
 at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight,
                                       const at::Tensor& labels, double num_targets, const at::Tensor& bias);
-at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                           const at::Tensor& bias);
+TokenScores token_scores(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                         const at::Tensor& bias);
 
 }  // namespace colossal::nn::functional::aten

@@ -31,24 +31,26 @@ struct Want {
   bool hidden = false;
   bool weight = false;
   bool bias = false;
+  bool right = false;
   bool any() const { return hidden || weight || bias; }
 };
 
 struct Result {
-  at::Tensor log_probs;  // [rows], wide; 0 where ignored
-  at::Tensor dhidden;    // of -sum(log_probs) * scale
+  TokenScores scores;  // [rows], wide
+  at::Tensor dhidden;  // of -sum(log_probs) * scale
   at::Tensor dweight;
   at::Tensor dbias;
 };
 
 template <class T>
 void softmax_rows(const at::Tensor& logits, const at::Tensor& dlogits, const int64_t* labels,
-                  simd::Wide<T>* log_probs, double scale) {
+                  simd::Wide<T>* log_probs, simd::Wide<T>* right, double scale) {
   using A = simd::Wide<T>;
   const CrossEntropyArguments<T> a{logits.mutable_data_ptr<A>(),
                                    dlogits.defined() ? dlogits.mutable_data_ptr<T>() : nullptr,
                                    labels,
                                    log_probs,
+                                   right,
                                    logits.size(1),
                                    static_cast<A>(scale)};
   at::parallel_for(0, logits.size(0), row_grain(logits.size(1)),
@@ -68,7 +70,8 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
   const int64_t element_bytes =
       static_cast<int64_t>(c10::elementSize(wide) + (narrow_gradient ? c10::elementSize(type) : 0));
   const int64_t chunk = chunk_rows(rows, vocabulary * element_bytes);
-  Result result{at::empty({rows}, options), want.hidden ? at::empty_like(h) : at::Tensor(),
+  Result result{{at::empty({rows}, options), want.right ? at::empty({rows}, options) : at::Tensor()},
+                want.hidden ? at::empty_like(h) : at::Tensor(),
                 want.weight ? (rows == 0 ? at::zeros(w.sizes(), options) : at::empty(w.sizes(), options))
                             : at::Tensor(),
                 want.bias ? at::zeros({vocabulary}, options) : at::Tensor()};
@@ -84,8 +87,11 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
     if (b.defined()) logits.add_(b);
     with_type(h, [&](auto zero) {
       using T = decltype(zero);
-      softmax_rows<T>(logits, dlogits, y.const_data_ptr<int64_t>() + begin,
-                      result.log_probs.template mutable_data_ptr<simd::Wide<T>>() + begin, scale);
+      softmax_rows<T>(
+          logits, dlogits, y.const_data_ptr<int64_t>() + begin,
+          result.scores.log_probs.template mutable_data_ptr<simd::Wide<T>>() + begin,
+          want.right ? result.scores.right.template mutable_data_ptr<simd::Wide<T>>() + begin : nullptr,
+          scale);
     });
     if (want.hidden) tensor::matmul_input_grad_into(result.dhidden.narrow(0, begin, count), dlogits, w);
     if (want.weight) {
@@ -121,7 +127,7 @@ struct FusedLoss : ag::Function<FusedLoss> {
     if (want_weight) r.dweight = r.dweight.to(weight.scalar_type());
     if (want_bias) r.dbias = r.dbias.to(bias->scalar_type());
     ctx->save_for_backward({r.dhidden, r.dweight, r.dbias});
-    return at::full({}, -total(r.log_probs) / num_targets, r.log_probs.options());
+    return at::full({}, -total(r.scores.log_probs) / num_targets, r.scores.log_probs.options());
   }
 
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
@@ -171,12 +177,13 @@ at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor
                           grad && weight.requires_grad(), grad && bias.defined() && bias.requires_grad());
 }
 
-at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                           const at::Tensor& bias) {
-  check("token_log_probs", hidden, weight, labels, bias);
+TokenScores token_scores(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                         const at::Tensor& bias) {
+  check("token_scores", hidden, weight, labels, bias);
   at::NoGradGuard no_grad;
-  if (!has_kernel(hidden)) return aten::token_log_probs(hidden, weight, labels, bias);
-  return run(hidden, weight, bias, labels, 1.0, {}).log_probs.view(labels.sizes());
+  if (!has_kernel(hidden)) return aten::token_scores(hidden, weight, labels, bias);
+  const TokenScores scores = run(hidden, weight, bias, labels, 1.0, {.right = true}).scores;
+  return {scores.log_probs.view(labels.sizes()), scores.right.view(labels.sizes())};
 }
 
 }  // namespace colossal::nn::functional

@@ -21,9 +21,12 @@ at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor
                                       const at::Tensor& labels, double num_targets,
                                       const at::Tensor& bias = {});
 
-// log p(label) of every token, 0 where ignored: shape of labels, fp32 (fp64 for fp64). For evaluation: not
-// differentiable.
-at::Tensor token_log_probs(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                           const at::Tensor& bias = {});
+// How the label of every token scores, 0 where ignored: shape of labels, fp32 (fp64 for fp64). For evaluation: not differentiable.
+struct TokenScores {
+  at::Tensor log_probs;  // log p(label)
+  at::Tensor right;      // 1 where no other logit is larger
+};
+TokenScores token_scores(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                         const at::Tensor& bias = {});
 
 }  // namespace colossal::nn::functional

@@ -13,6 +13,7 @@ struct CrossEntropyArguments {
   T* dlogits;  // scale * (softmax - onehot), may be `logits`; null: not wanted
   const int64_t* labels;
   A* log_probs;  // [rows]
+  A* right;      // [rows], 1 where no logit is larger than that of the label; null: not wanted
   int64_t v;
   A scale;
 };
@@ -67,10 +68,12 @@ struct CrossEntropyRows {
     T* dlogits = a.dlogits == nullptr ? nullptr : a.dlogits + r * v;
     if (label == kIgnoredLabel) {
       a.log_probs[r] = 0;
+      if (a.right != nullptr) a.right[r] = 0;
       if (dlogits != nullptr) std::memset(static_cast<void*>(dlogits), 0, static_cast<size_t>(v) * sizeof(T));
       return;
     }
     const A shift = largest(logits, v), own = logits[label];
+    if (a.right != nullptr) a.right[r] = own >= shift ? 1 : 0;
     const A total = exponentials(logits, v, shift);
     a.log_probs[r] = own - shift - std::log(total);
     if (dlogits == nullptr) return;

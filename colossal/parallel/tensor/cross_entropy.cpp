@@ -4,7 +4,6 @@
 #include <ATen/record_function.h>
 
 #include "colossal/comm/collectives.h"
-#include "colossal/nn/functional/cross_entropy.h"
 #include "colossal/nn/functional/optional.h"
 #include "colossal/nn/functional/softmax_rows.h"
 #include "colossal/nn/functional/sum_rows.h"
@@ -28,7 +27,7 @@ struct Want {
 };
 
 struct Result {
-  at::Tensor log_probs;  // [tokens], wide
+  nn::functional::TokenScores scores;  // [tokens], wide
   at::Tensor dhidden;
   at::Tensor dweight;
   at::Tensor dbias;
@@ -58,8 +57,8 @@ struct Targets {
 
 // A softmax over columns that the members of a group share. The logits are overwritten.
 struct Softmax {
-  at::Tensor log_probs;  // [t], 0 where there is no label
-  at::Tensor dlogits;    // scale * (p - onehot), in the dtype of the activations; undefined when not wanted
+  nn::functional::TokenScores scores;  // [t], 0 where there is no label
+  at::Tensor dlogits;  // scale * (p - onehot), in the dtype of the activations; undefined when not wanted
 };
 
 Softmax softmax_over(const at::Tensor& logits, const Targets& targets, double scale,
@@ -82,8 +81,11 @@ Softmax softmax_over(const at::Tensor& logits, const Targets& targets, double sc
   const at::Tensor shrink = (sums.most - most).exp_();
   const at::Tensor both = at::stack({sums.total * shrink, (own - most).masked_fill_(targets.others, 0)});
   comm::all_reduce(both, head.vocabulary);
-  Softmax result{(both[1] - both[0].log()).masked_fill_(targets.ignored, 0), {}};
-  if (!gradient) return result;
+  Softmax result{{(both[1] - both[0].log()).masked_fill_(targets.ignored, 0), {}}, {}};
+  if (!gradient) {  // one rank has the label, and the difference to the largest logit is exact
+    result.scores.right = both[1].eq(0).logical_and_(targets.ignored.logical_not()).to(logits.scalar_type());
+    return result;
+  }
   const at::Tensor factors = (shrink * scale / both[0]).masked_fill_(targets.ignored, 0);
   const at::Tensor at_label =
       logits.gather(1, targets.column).mul_(factors.unsqueeze(1)).sub_(targets.mine, scale);
@@ -108,8 +110,10 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
                           1, std::max<int64_t>(tokens, 1));
   const Targets targets(labels.reshape({-1}), wide, head);
   const auto options = hidden.options().dtype(wide);
-  Result result{
-      at::empty({tokens}, options), {}, {}, want.bias ? at::zeros(bias.sizes(), options) : at::Tensor()};
+  Result result{{at::empty({tokens}, options), want.any() ? at::Tensor() : at::empty({tokens}, options)},
+                {},
+                {},
+                want.bias ? at::zeros(bias.sizes(), options) : at::Tensor()};
   const at::Tensor dx = want.hidden ? at::empty_like(x) : at::Tensor();
   const at::Tensor dw = !want.weight  ? at::Tensor()
                         : tokens == 0 ? at::zeros(w.sizes(), options)
@@ -126,8 +130,11 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
     if (bias.defined()) logits.add_(bias.detach().to(wide));
     const Softmax softmax = softmax_over(logits, targets.narrow(begin, count), scale,
                                          want.any() ? std::optional(type) : std::nullopt, head);
-    result.log_probs.narrow(0, begin, count).copy_(softmax.log_probs);
-    if (!want.any()) continue;
+    result.scores.log_probs.narrow(0, begin, count).copy_(softmax.scores.log_probs);
+    if (!want.any()) {
+      result.scores.right.narrow(0, begin, count).copy_(softmax.scores.right);
+      continue;
+    }
     if (want.bias) result.dbias.add_(nn::functional::sum_rows(softmax.dlogits, wide));
     if (!want.hidden && !want.weight) continue;
     const at::Tensor dlogits = output.enter(softmax.dlogits).contiguous();
@@ -160,7 +167,7 @@ struct Loss : ag::Function<Loss> {
     RECORD_FUNCTION("colossal::vocabulary_parallel_loss", {});
     const Result r = run(hidden, weight, bias.value_or(at::Tensor()), labels, 1.0 / num_targets, want, head);
     ctx->save_for_backward({r.dhidden, r.dweight, r.dbias});
-    return at::full({}, -total(r.log_probs, head.tokens) / num_targets, r.log_probs.options());
+    return at::full({}, -total(r.scores.log_probs, head.tokens) / num_targets, r.scores.log_probs.options());
   }
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
     const auto kept = ctx->get_saved_variables();
@@ -182,11 +189,12 @@ at::Tensor vocabulary_parallel_loss(const at::Tensor& hidden, const at::Tensor& 
                      head);
 }
 
-at::Tensor vocabulary_parallel_log_probs(const at::Tensor& hidden, const at::Tensor& weight,
-                                         const at::Tensor& bias, const at::Tensor& labels,
-                                         const VocabularyParallel& head) {
+nn::functional::TokenScores vocabulary_parallel_scores(const at::Tensor& hidden, const at::Tensor& weight,
+                                                       const at::Tensor& bias, const at::Tensor& labels,
+                                                       const VocabularyParallel& head) {
   at::NoGradGuard no_grad;
-  return run(hidden, weight, bias, labels, 1.0, {}, head).log_probs.view(labels.sizes());
+  const auto scores = run(hidden, weight, bias, labels, 1.0, {}, head).scores;
+  return {scores.log_probs.view(labels.sizes()), scores.right.view(labels.sizes())};
 }
 
 }  // namespace colossal::parallel

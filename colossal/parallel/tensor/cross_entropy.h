@@ -8,6 +8,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include "colossal/nn/functional/cross_entropy.h"
 #include "colossal/parallel/tensor/products.h"
 
 namespace colossal::parallel {
@@ -26,9 +27,9 @@ at::Tensor vocabulary_parallel_loss(const at::Tensor& hidden, const at::Tensor& 
                                     const at::Tensor& bias, const at::Tensor& labels, double num_targets,
                                     const VocabularyParallel& head);
 
-// log p(label) of this rank's tokens, 0 where there is none: shape of labels. No gradient.
-at::Tensor vocabulary_parallel_log_probs(const at::Tensor& hidden, const at::Tensor& weight,
-                                         const at::Tensor& bias, const at::Tensor& labels,
-                                         const VocabularyParallel& head);
+// How the labels of this rank's tokens score, 0 where there is none: shape of labels. No gradient.
+nn::functional::TokenScores vocabulary_parallel_scores(const at::Tensor& hidden, const at::Tensor& weight,
+                                                       const at::Tensor& bias, const at::Tensor& labels,
+                                                       const VocabularyParallel& head);
 
 }  // namespace colossal::parallel

@@ -152,9 +152,12 @@ at::Tensor TensorHead::loss(const at::Tensor& x, const at::Tensor& labels, doubl
   return announced(vocabulary_parallel_loss(x, weight_, own_bias(), own_labels(labels), num_targets, head_));
 }
 
-at::Tensor TensorHead::log_probs(const at::Tensor& x, const at::Tensor& labels) {
-  const at::Tensor own = vocabulary_parallel_log_probs(x, weight_, own_bias(), own_labels(labels), head_);
-  return comm::join_from(own, head_.tokens, 0).narrow(0, 0, labels.size(0)).narrow(1, 0, labels.size(1));
+nn::functional::TokenScores TensorHead::scores(const at::Tensor& x, const at::Tensor& labels) {
+  const auto own = vocabulary_parallel_scores(x, weight_, own_bias(), own_labels(labels), head_);
+  const auto joined = [&](const at::Tensor& t) {
+    return comm::join_from(t, head_.tokens, 0).narrow(0, 0, labels.size(0)).narrow(1, 0, labels.size(1));
+  };
+  return {joined(own.log_probs), joined(own.right)};
 }
 
 // All rows and the whole vocabulary on every rank, padding removed but for that of the sequence.

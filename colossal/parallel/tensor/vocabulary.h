@@ -52,7 +52,7 @@ class TensorHead final : public nn::HeadLayer {
   at::Tensor logits(const at::Tensor& x) override;
   at::Tensor last_logits(const at::Tensor& x) override;
   at::Tensor loss(const at::Tensor& x, const at::Tensor& labels, double num_targets) override;
-  at::Tensor log_probs(const at::Tensor& x, const at::Tensor& labels) override;
+  nn::functional::TokenScores scores(const at::Tensor& x, const at::Tensor& labels) override;
 
  private:
   void add_bias(const comm::Axes& rows, int64_t columns);

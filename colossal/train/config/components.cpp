@@ -2,10 +2,24 @@
 #include "colossal/train/config/components.h"
 
 #include "colossal/models/family.h"
+#include "colossal/train/config/model_sizes.h"
 
 namespace colossal::train {
 
-models::ModelConfig model_config(const ModelSection& m, int64_t vocab_size) {
+namespace {
+
+// Patches of 4 pixels for pictures of up to a hundred pixels, of 16 for larger ones.
+models::ImageConfig image_config(const ModelSection& m, const data::DataSizes& open) {
+  const int64_t size = m.image_size.value_or(open.image_size);
+  return {.size = size,
+          .patch = m.patch_size.value_or(size > 100 ? 16 : 4),
+          .channels = m.channels.value_or(open.channels),
+          .num_classes = m.num_classes.value_or(open.num_classes)};
+}
+
+}  // namespace
+
+models::ModelConfig model_config(const ModelSection& m, const data::DataSizes& open) {
   models::ModelConfig c;
   c.family = models::foreign_family(m.family, "model.family").name;
   c.num_layers = m.num_layers.value_or(0);
@@ -14,7 +28,9 @@ models::ModelConfig model_config(const ModelSection& m, int64_t vocab_size) {
   c.num_kv_heads = m.num_kv_heads.value_or(0);
   c.head_dim = m.head_dim.value_or(0);
   c.ffn_size = m.ffn_size.value_or(0);
-  c.vocab_size = m.vocab_size.value_or(vocab_size);
+  c.vocab_size = m.vocab_size.value_or(open.vocab_size);
+  if (task_of(m.family) == models::Task::image_classification) c.image = image_config(m, open);
+  c.next_sentence = m.next_sentence.value_or(false);
   c.max_positions = m.max_positions.value_or(0);
   c.norm_eps = m.norm_eps.value_or(c.norm_eps);
   c.tie_embeddings = m.tie_embeddings.value_or(c.tie_embeddings);
@@ -81,12 +97,22 @@ optim::LossScaleOptions loss_scale_options(const TrainSection& t) {
 
 data::DataOptions data_options(const RunConfig& c) {
   data::DataOptions options;
+  options.task = task_of(c.model.family);
   options.train = c.data.train;
   options.validation = c.data.validation;
   options.validation_fraction = c.data.validation_fraction;
   options.tokenizer = c.data.tokenizer;
   options.sequence_length = c.data.sequence_length;
-  options.vocab_size = c.model.vocab_size.value_or(0);
+  options.sizes = {.vocab_size = c.model.vocab_size.value_or(0),
+                   .image_size = c.model.image_size.value_or(0),
+                   .channels = c.model.channels.value_or(0),
+                   .num_classes = c.model.num_classes.value_or(0)};
+  options.mask_probability = c.data.mask_probability;
+  options.next_sentence = c.model.next_sentence.value_or(false);
+  options.image.mean = c.data.pixel_mean;
+  options.image.std = c.data.pixel_std;
+  options.image.flip = c.data.flip;
+  options.image.shift = c.data.shift;
   options.seed = static_cast<uint64_t>(c.run.seed);
   options.tokenize.cache = c.data.cache.value_or("");
   options.tokenize.text_key = c.data.text_key;

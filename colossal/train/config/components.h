@@ -16,8 +16,8 @@
 
 namespace colossal::train {
 
-// `vocab_size` stands in where model.vocab_size is not set: the tokenizer's. Sizes that are open stay 0.
-models::ModelConfig model_config(const ModelSection& model, int64_t vocab_size);
+// `open` stands in for what [model] does not say and the data does. Sizes that stay open are 0.
+models::ModelConfig model_config(const ModelSection& model, const data::DataSizes& open);
 
 optim::OptimizerOptions optimizer_options(const OptimizerSection& optimizer);
 optim::ScheduleOptions schedule_options(const RunConfig& config);

@@ -8,6 +8,11 @@ namespace {
 
 constexpr double kMaxSize = 1 << 24;
 
+using models::Task;
+std::vector<std::string> text_families() {
+  return families_with({Task::causal_language, Task::masked_language});
+}
+
 void describe_rope_scaling(config::Section<RopeScaling>& s) {
   s.key("type", &RopeScaling::type, "llama3 stretches long waves only, linear all of them.")
       .one_of({"llama3", "linear"})
@@ -59,7 +64,7 @@ void describe_sizes(config::Section<ModelSection>& s) {
       .at_least(1)
       .at_most(kMaxSize)
       .unset_means(
-          "the preset's, else 4 × hidden_size for gpt2 and palm, 8/3 × hidden_size rounded up to a multiple "
+          "the preset's, else 4 × hidden_size, 8/3 × hidden_size rounded up to a multiple "
           "of 64 "
           "for llama and qwen2")
       .also_called({"intermediate_size", "n_inner", "d_ff", "ffn_hidden_size", "ffn_dim", "mlp_size", "ffn"});
@@ -67,19 +72,51 @@ void describe_sizes(config::Section<ModelSection>& s) {
       .at_least(2)
       .at_most(1 << 28)
       .unset_means("the preset's, else the tokenizer's")
+      .only_with("model.family", text_families())
       .also_called({"n_vocab", "vocabulary", "vocabulary_size", "padded_vocab_size"});
   s.key("max_positions", &ModelSection::max_positions, "Longest sequence the model can take.")
       .at_least(1)
       .at_most(1 << 28)
       .unset_means("the preset's, else data.sequence_length")
+      .only_with("model.family", text_families())
       .also_called({"n_positions", "n_ctx", "max_position_embeddings", "max_seq_len"});
+}
+
+void describe_images(config::Section<ModelSection>& s) {
+  const std::vector<std::string> families = families_with({Task::image_classification});
+  s.key("image_size", &ModelSection::image_size, "Pixels of a side; images of other sizes are resized.")
+      .at_least(1)
+      .at_most(65536)
+      .unset_means("the preset's, else that of IDX files, 224 for folders")
+      .only_with("model.family", families)
+      .also_called({"img_size", "resolution"});
+  s.key("patch_size", &ModelSection::patch_size, "Pixels of a side of a patch; divides model.image_size.")
+      .at_least(1)
+      .at_most(65536)
+      .unset_means("the preset's, else 4 for images of up to 100 pixels, 16 for larger ones")
+      .only_with("model.family", families)
+      .also_called({"patch"});
+  s.key("channels", &ModelSection::channels, "1: grey, 3: red, green and blue.")
+      .at_least(1)
+      .at_most(3)
+      .unset_means("the preset's, else 1 for IDX files, 3 for folders")
+      .only_with("model.family", families)
+      .also_called({"num_channels", "in_channels", "in_chans"});
+  s.key("num_classes", &ModelSection::num_classes, "Classes that the model tells apart.")
+      .at_least(2)
+      .at_most(1 << 24)
+      .unset_means("the preset's, else those of the data")
+      .only_with("model.family", families)
+      .also_called({"num_labels", "n_classes", "classes"});
 }
 
 }  // namespace
 
 void describe_model(config::Section<ModelSection>& s) {
   s.key("family", &ModelSection::family,
-        "Architecture. llama: Llama 1, 2, 3 and others of its form; bert and vit cannot be trained yet.")
+        "Architecture. llama: Llama 1, 2, 3 and others of its form; bert fills in masked tokens; vit "
+        "classifies images; the others "
+        "predict the next token.")
       .one_of(family_names())
       .meant("gpt", "gpt2")
       .meant("gpt-2", "gpt2")
@@ -94,6 +131,11 @@ void describe_model(config::Section<ModelSection>& s) {
       .also_called(
           {"pretrained", "from", "path", "checkpoint", "init_from", "pretrained_model_name_or_path"});
   describe_sizes(s);
+  s.key("next_sentence", &ModelSection::next_sentence,
+        "With a head that tells whether a sentence follows the other, and pairs of sentences as data.")
+      .unset_means("the preset's, else true")
+      .only_with("model.family", families_with({Task::masked_language}));
+  describe_images(s);
   s.key("dropout", &ModelSection::dropout,
         "Share of the embedding and of each branch's output set to zero in training.")
       .at_least(0)
@@ -105,7 +147,8 @@ void describe_model(config::Section<ModelSection>& s) {
       .below(1)
       .also_called({"attn_pdrop", "attn_dropout"});
   s.key("tie_embeddings", &ModelSection::tie_embeddings, "Use the token embedding as output layer too.")
-      .unset_means("the preset's, else true for gpt2 and palm, false for llama and qwen2")
+      .unset_means("the preset's, else true for gpt2, palm and bert, false for llama and qwen2")
+      .only_with("model.family", text_families())
       .also_called({"tie_word_embeddings", "tie_weights", "tied"});
   s.key("rope_theta", &ModelSection::rope_theta, "Base of the rotary frequencies.")
       .above(0)
@@ -115,7 +158,8 @@ void describe_model(config::Section<ModelSection>& s) {
   s.key("norm_eps", &ModelSection::norm_eps, "Added to the variance in the norms.")
       .above(0)
       .at_most(0.1)
-      .unset_means("the preset's, else 1e-5 for gpt2 and llama, 1e-6 for qwen2 and palm")
+      .unset_means(
+          "the preset's, else 1e-5 for gpt2 and llama, 1e-6 for qwen2 and palm, 1e-12 for bert and vit")
       .also_called({"layer_norm_epsilon", "layer_norm_eps", "rms_norm_eps", "epsilon"});
   s.key("init_std", &ModelSection::init_std,
         "Standard deviation of initial weights. The embedding of palm has 1.")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys of [run], [data], [parallel], [checkpoint] and [comm].
 #include "colossal/train/config/describe.h"
+#include "colossal/train/config/model_sizes.h"
 
 namespace colossal::train {
 namespace {
@@ -49,11 +50,67 @@ void describe_run(config::Section<RunSection>& s) {
   s.key("tensorboard", &RunSection::tensorboard, "Write TensorBoard event files too.");
 }
 
+namespace {
+
+using models::Task;
+
+void describe_text(config::Section<DataSection>& s) {
+  const std::vector<std::string> families = families_with({Task::causal_language, Task::masked_language});
+  s.key("tokenizer", &DataSection::tokenizer,
+        "A tokenizer.json or a folder that has one; \"bytes\" needs no file: one token per byte.")
+      .only_with("model.family", families)
+      .also_called({"tokenizer_path", "tokenizer_file", "vocab_file"});
+  s.key("sequence_length", &DataSection::sequence_length, "Tokens of one training sequence.")
+      .at_least(1)
+      .at_most(1 << 24)
+      .only_with("model.family", families)
+      .also_called(
+          {"seq_length", "seq_len", "context_length", "block_size", "max_length", "max_seq_len", "sequence"});
+  s.key("text_key", &DataSection::text_key, "Field of a .jsonl line that holds the text.")
+      .only_with("model.family", families);
+  s.key("mask_probability", &DataSection::mask_probability,
+        "Share of the tokens that are to be filled in: of them 80 % become [MASK], 10 % a random token, 10 % "
+        "stay.")
+      .above(0)
+      .at_most(1)
+      .only_with("model.family", families_with({Task::masked_language}))
+      .also_called({"mlm_probability", "masked_lm_prob"});
+}
+
+void describe_images(config::Section<DataSection>& s) {
+  const std::vector<std::string> families = families_with({Task::image_classification});
+  s.key("pixel_mean", &DataSection::pixel_mean,
+        "Taken from pixels between 0 and 1, before they are divided by data.pixel_std. One number, or one "
+        "per channel.")
+      .at_least(0)
+      .at_most(1)
+      .only_with("model.family", families)
+      .also_called({"image_mean", "mean"});
+  s.key("pixel_std", &DataSection::pixel_std,
+        "What pixels less data.pixel_mean are divided by. One number, or one per channel.")
+      .above(0)
+      .only_with("model.family", families)
+      .also_called({"image_std", "std"});
+  s.key("flip", &DataSection::flip, "Mirror every other training image, left to right.")
+      .only_with("model.family", families)
+      .also_called({"horizontal_flip", "random_flip", "hflip"});
+  s.key("shift", &DataSection::shift,
+        "Move training images by up to so many pixels along each side, at random; black moves in.")
+      .at_least(0)
+      .at_most(65536)
+      .only_with("model.family", families)
+      .also_called({"random_crop", "crop_padding", "padding"});
+}
+
+}  // namespace
+
 void describe_data(config::Section<DataSection>& s) {
   s.key("train", &DataSection::train,
         "Training data: files, folders or patterns with * of plain text, .jsonl (also .gz, .zst), or tokens "
         "(.bin "
-        "with .idx); \"synthetic\" for random tokens.")
+        "with .idx). For vit one folder with a folder of images for each class, or one IDX file of images "
+        "whose labels lie beside it. "
+        "\"synthetic\" for random tokens or pixels.")
       .required()
       .example("\"corpus.txt\"")
       .also_called({"path", "files", "dataset", "data_path", "train_path", "train_files", "train_data"});
@@ -66,15 +123,8 @@ void describe_data(config::Section<DataSection>& s) {
       .at_least(0)
       .at_most(0.5)
       .also_called({"val_fraction", "split", "valid_fraction"});
-  s.key("tokenizer", &DataSection::tokenizer,
-        "A tokenizer.json or a folder that has one; \"bytes\" needs no file: one token per byte.")
-      .also_called({"tokenizer_path", "tokenizer_file", "vocab_file"});
-  s.key("sequence_length", &DataSection::sequence_length, "Tokens of one training sequence.")
-      .at_least(1)
-      .at_most(1 << 24)
-      .also_called(
-          {"seq_length", "seq_len", "context_length", "block_size", "max_length", "max_seq_len", "sequence"});
-  s.key("text_key", &DataSection::text_key, "Field of a .jsonl line that holds the text.");
+  describe_text(s);
+  describe_images(s);
   s.key("shuffle", &DataSection::shuffle, "Shuffle the sequences anew in every epoch, by run.seed.");
   s.key("prefetch", &DataSection::prefetch, "Microbatches that a reader thread prepares ahead.")
       .at_least(1)

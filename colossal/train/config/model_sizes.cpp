@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "colossal/base/config/review.h"
 #include "colossal/base/error.h"
 #include "colossal/base/file.h"
@@ -29,7 +31,7 @@ std::optional<models::ModelConfig> read_manifest(const std::filesystem::path& pa
   config::Review review(run_schema(), path.string());
   review.take(config::parse_toml(json["state"]["config"].get<std::string>(), path.string()));
   review.write(&saved);
-  return model_config(saved.model, saved.model.vocab_size.value_or(0));
+  return model_config(saved.model, {});
 }
 
 }  // namespace
@@ -46,6 +48,18 @@ std::vector<std::string> rotary_families() {
     if (family.rotary) names.push_back(family.name);
   }
   return names;
+}
+
+std::vector<std::string> families_with(std::initializer_list<models::Task> tasks) {
+  std::vector<std::string> names;
+  for (const models::Family& family : models::families()) {
+    if (std::ranges::find(tasks, family.task) != tasks.end()) names.push_back(family.name);
+  }
+  return names;
+}
+
+models::Task task_of(const std::string& family) {
+  return models::foreign_family(family, "model.family").task;
 }
 
 std::string preset_help() {
@@ -66,6 +80,8 @@ models::ModelConfig small_sizes(const std::string& family) {
   sizes.hidden_size = 384;
   sizes.num_heads = 6;
   sizes.max_positions = 0;
+  sizes.image = {.size = 0, .patch = 0, .channels = 0, .num_classes = 0};
+  sizes.next_sentence = sizes.family == "bert";
   return sizes;
 }
 
@@ -76,10 +92,19 @@ void fill_sizes(ModelSection& m, const models::ModelConfig& sizes) {
   fill(m.num_kv_heads, sizes.num_kv_heads);
   fill(m.head_dim, sizes.head_dim);
   fill(m.ffn_size, sizes.ffn_size);
+  if (!m.norm_eps) m.norm_eps = sizes.norm_eps;
+  const models::Task task = models::family(sizes.family).task;
+  if (task == models::Task::image_classification) {
+    fill(m.image_size, sizes.image.size);
+    fill(m.patch_size, sizes.image.patch);
+    fill(m.channels, sizes.image.channels);
+    fill(m.num_classes, sizes.image.num_classes);
+    return;
+  }
   fill(m.vocab_size, sizes.vocab_size);
   fill(m.max_positions, sizes.max_positions);
-  if (!m.norm_eps) m.norm_eps = sizes.norm_eps;
   if (!m.tie_embeddings) m.tie_embeddings = sizes.tie_embeddings;
+  if (task == models::Task::masked_language && !m.next_sentence) m.next_sentence = sizes.next_sentence;
   if (!models::family(sizes.family).rotary) return;
   if (!m.rope_theta) m.rope_theta = sizes.rope.theta;
   if (!m.rope_scaling && sizes.rope.scaling != models::Rope::Scaling::none) {

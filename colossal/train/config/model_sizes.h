@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "colossal/models/inputs.h"
 #include "colossal/models/model_config.h"
 #include "colossal/train/config.h"
 
@@ -19,6 +20,8 @@ namespace colossal::train {
 // model.family is the model_type that Hugging Face uses: "gpt2", "llama", ...
 std::vector<std::string> family_names();
 std::vector<std::string> rotary_families();
+std::vector<std::string> families_with(std::initializer_list<models::Task> tasks);
+models::Task task_of(const std::string& family);
 std::string preset_help();  // "gpt2: gpt2, gpt2-medium; llama: ..."
 std::string family_of(const models::ModelConfig& config);
 

@@ -5,8 +5,10 @@
 
 #include "colossal/base/error.h"
 #include "colossal/base/text.h"
+#include "colossal/data/images/image_source.h"
 #include "colossal/data/text_source.h"
 #include "colossal/train/config/describe.h"
+#include "colossal/train/config/model_sizes.h"
 
 namespace colossal::train {
 namespace {
@@ -63,7 +65,27 @@ std::string data_problem(const std::string& where, const std::string& file) {
   return "";
 }
 
-void check_data(const std::string& key, const std::vector<std::string>& files, config::Review& review) {
+// Beyond what data_problem says. Throws IoError.
+void check_text(const std::string& key, const std::vector<std::string>& files, config::Review& review) {
+  std::error_code ignored;
+  for (const fs::path& file :
+       data::expand_sources(files)) {  // throws when a pattern or a folder has nothing to read
+    review.require(!fs::is_regular_file(file, ignored) || fs::file_size(file, ignored) > 0, {key},
+                   fmt::format("{}: {} is empty. Name a file with text.", key, file.string()));
+  }
+}
+void check_images(const std::string& key, const std::vector<std::string>& files, config::Review& review) {
+  if (files.size() == 1) {
+    data::image_facts(files.front());
+    return;
+  }
+  review.require(
+      false, {key},
+      fmt::format("{} names {} sources of images. Allowed: one folder or one IDX file.", key, files.size()));
+}
+
+void check_data(const std::string& key, const std::vector<std::string>& files, bool images,
+                config::Review& review) {
   if (files.empty() || files == std::vector<std::string>{"synthetic"}) return;
   bool good = true;
   for (size_t i = 0; i < files.size(); ++i) {
@@ -78,12 +100,7 @@ void check_data(const std::string& key, const std::vector<std::string>& files, c
   }
   if (!good) return;
   try {
-    std::error_code ignored;
-    for (const fs::path& file :
-         data::expand_sources(files)) {  // throws when a pattern or a folder has nothing to read
-      review.require(!fs::is_regular_file(file, ignored) || fs::file_size(file, ignored) > 0, {key},
-                     fmt::format("{}: {} is empty. Name a file with text.", key, file.string()));
-    }
+    images ? check_images(key, files, review) : check_text(key, files, review);
   } catch (const IoError& error) {
     review.require(false, {key}, fmt::format("{}: {}", key, error.what()));
   } catch (const fs::filesystem_error& error) {
@@ -141,8 +158,9 @@ std::string load_problem(const std::string& load) {
 void check_files(const RunConfig& c, config::Review& review) {
   review.require(!c.data.train.empty() || !review.given("data.train"), {"data.train"},
                  "data.train = [] names no file. Write \"synthetic\" for random tokens.");
-  check_data("data.train", c.data.train, review);
-  check_data("data.validation", c.data.validation, review);
+  const bool images = task_of(c.model.family) == models::Task::image_classification;
+  check_data("data.train", c.data.train, images, review);
+  check_data("data.validation", c.data.validation, images, review);
   const auto report = [&](std::string_view key, const std::string& problem) {
     review.require(problem.empty(), {key}, problem);
   };

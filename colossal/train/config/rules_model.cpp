@@ -8,7 +8,7 @@
 
 #include "colossal/base/error.h"
 #include "colossal/base/text.h"
-#include "colossal/data/tokenizer.h"
+#include "colossal/data/masked_tokens.h"
 #include "colossal/models/family.h"
 #include "colossal/train/config/components.h"
 #include "colossal/train/config/describe.h"
@@ -50,24 +50,6 @@ void check_against_loaded(const RunConfig& asked, const RunConfig& loaded, confi
                                field.path, config::toml_text(*a), *asked.model.load,
                                b ? config::toml_text(*b) : "not set"));
   }
-}
-
-// Only the next token has a training task.
-bool check_task(const RunConfig& c, config::Review& review) {
-  const ModelSection& m = c.model;
-  const models::Task task = models::foreign_family(m.family, "model.family").task;
-  if (task == models::Task::causal_language) return true;
-  const char* key = m.load ? "model.load" : m.preset ? "model.preset" : "model.family";
-  review.reject(key,
-                fmt::format("{} = \"{}\": a model of family {} {}, which `colossal train` cannot train yet. "
-                            "Allowed: {}.",
-                            key,
-                            m.load     ? *m.load
-                            : m.preset ? *m.preset
-                                       : m.family,
-                            m.family, models::task_text(task),
-                            join(models::families_with(models::Task::causal_language), ", ")));
-  return false;
 }
 
 void resolve_loaded(RunConfig& c, config::Review& review) {
@@ -150,13 +132,45 @@ void check_positions(RunConfig& c, config::Review& review) {
 
 // The byte tokenizer needs no file, so its size is known here; others are compared when they are opened.
 void check_vocabulary(const RunConfig& c, config::Review& review) {
-  using data::kByteIds;
-  if (c.data.tokenizer != "bytes" || c.data.synthetic() || !c.model.vocab_size) return;
+  const bool masking = task_of(c.model.family) == models::Task::masked_language;
+  const int64_t ids = masking ? data::kMaskingByteIds : data::kByteIds;
+  if (c.data.tokenizer != "bytes" || !c.model.vocab_size || (c.data.synthetic() && !masking)) return;
   review.require(
-      *c.model.vocab_size >= kByteIds, {"model.vocab_size", "data.tokenizer", "model.load", "data.train"},
-      fmt::format("model.vocab_size = {} is smaller than the tokenizer \"bytes\", which has {} ids. Set "
+      *c.model.vocab_size >= ids, {"model.vocab_size", "data.tokenizer", "model.load", "data.train"},
+      fmt::format("model.vocab_size = {} is smaller than the tokenizer \"bytes\", which has {} ids{}. Set "
                   "model.vocab_size to at least {}.",
-                  *c.model.vocab_size, kByteIds, kByteIds));
+                  *c.model.vocab_size, ids, masking ? " ([CLS], [SEP] and [MASK] among them)" : "", ids));
+}
+
+// A sample needs one token of text, a pair of sentences two.
+void check_masking(const RunConfig& c, config::Review& review) {
+  const bool pairs = c.model.next_sentence.value_or(false);
+  const int64_t least = data::MaskedTokens::num_special(pairs) + (pairs ? 2 : 1);
+  review.require(
+      c.data.sequence_length >= least, {"data.sequence_length", "model.next_sentence"},
+      fmt::format(
+          "data.sequence_length = {} leaves no room for text beside {} special tokens. Allowed: at least {}.",
+          c.data.sequence_length, data::MaskedTokens::num_special(pairs), least));
+}
+
+void check_images(const RunConfig& c, config::Review& review) {
+  const ModelSection& m = c.model;
+  if (m.image_size && m.patch_size) {
+    review.require(
+        *m.image_size % *m.patch_size == 0, {"model.patch_size", "model.image_size", "model.preset"},
+        fmt::format("model.patch_size = {} does not divide model.image_size = {}. Nearest that do: {}.",
+                    *m.patch_size, *m.image_size, divisors_near(*m.image_size, *m.patch_size)));
+  }
+  review.require(m.channels != 2, {"model.channels"},
+                 "model.channels = 2. Allowed: 1 (grey) or 3 (red, green, blue).");
+  const auto per_channel = [&](const char* key, const std::vector<double>& values) {
+    const auto count = static_cast<int64_t>(values.size());
+    review.require(count == 1 || count == m.channels.value_or(3), {key, "model.channels"},
+                   fmt::format("{} = [{}] holds {} numbers. Allowed: one, or one for each of {} channels.",
+                               key, fmt::join(values, ", "), count, m.channels.value_or(3)));
+  };
+  per_channel("data.pixel_mean", c.data.pixel_mean);
+  per_channel("data.pixel_std", c.data.pixel_std);
 }
 
 }  // namespace
@@ -194,19 +208,21 @@ void infer_family(RunConfig& c, config::Review& review) {
 
 void resolve_model(RunConfig& c, config::Review& review) {
   ModelSection& m = c.model;
-  if (!check_task(c, review)) return;
   if (m.load) {
     resolve_loaded(c, review);
   } else {
     const models::ModelConfig sizes = m.preset ? models::preset(*m.preset) : small_sizes(m.family);
     fill_sizes(m, sizes);
-    const models::ModelConfig full = models::by_rules(model_config(m, 1));
+    const models::ModelConfig full = models::by_rules(model_config(m, {.vocab_size = 1}));
     if (!m.num_kv_heads) m.num_kv_heads = full.num_kv_heads;
     if (!m.ffn_size) m.ffn_size = full.ffn_size;
   }
   check_heads(c, review);
+  const models::Task task = task_of(m.family);
+  if (task == models::Task::image_classification) return check_images(c, review);
   check_positions(c, review);
   check_vocabulary(c, review);
+  if (task == models::Task::masked_language) check_masking(c, review);
 }
 
 }  // namespace colossal::train

@@ -16,6 +16,8 @@
 namespace colossal::train {
 namespace {
 
+constexpr const char *kTokens = "tokens_per_second", *kImages = "images_per_second";
+
 double number(const Json& json, const char* key) {
   const auto found = json.find(key);
   if (found == json.end() || !found->is_number()) return std::numeric_limits<double>::quiet_NaN();
@@ -42,7 +44,7 @@ Json to_json(const StepMetrics& m) {
       {"loss", std::isfinite(m.loss) ? Json(m.loss) : Json()},  // in full: resumption is checked by it
       {"grad_norm", std::isfinite(m.grad_norm) ? Json(m.grad_norm) : Json()},
       {"learning_rate", m.learning_rate},
-      {"tokens_per_second", rounded(m.tokens_per_second)},
+      {m.kind == Load::Kind::images ? kImages : kTokens, rounded(m.load_per_second)},
       {"step_seconds", rounded(m.step_seconds)},
       {"peak_memory_bytes", m.peak_memory_bytes},
       {"data_wait_seconds", rounded(m.data_wait_seconds)},
@@ -51,6 +53,8 @@ Json to_json(const StepMetrics& m) {
   if (m.validation_loss) {
     json["validation_loss"] = std::isfinite(*m.validation_loss) ? Json(*m.validation_loss) : Json();
   }
+  if (m.validation_accuracy) json["validation_accuracy"] = *m.validation_accuracy;
+  if (m.next_sentence_accuracy) json["next_sentence_accuracy"] = *m.next_sentence_accuracy;
   if (m.loss_scale != 1) json["loss_scale"] = m.loss_scale;
   if (!m.applied) json["applied"] = false;
   if (!m.nonfinite.empty()) json["nonfinite"] = m.nonfinite;
@@ -63,7 +67,8 @@ StepMetrics step_metrics(const Json& json) {
   m.loss = number(json, "loss");
   m.grad_norm = number(json, "grad_norm");
   m.learning_rate = number(json, "learning_rate");
-  m.tokens_per_second = number(json, "tokens_per_second");
+  m.kind = json.contains(kImages) ? Load::Kind::images : Load::Kind::tokens;
+  m.load_per_second = number(json, m.kind == Load::Kind::images ? kImages : kTokens);
   m.step_seconds = number(json, "step_seconds");
   const double peak = number(json, "peak_memory_bytes");
   m.peak_memory_bytes = std::isfinite(peak) ? static_cast<int64_t>(peak) : 0;
@@ -71,6 +76,9 @@ StepMetrics step_metrics(const Json& json) {
   m.communication_seconds = number(json, "communication_seconds");
   m.time = number(json, "time");
   if (json.contains("validation_loss")) m.validation_loss = number(json, "validation_loss");
+  if (json.contains("validation_accuracy")) m.validation_accuracy = number(json, "validation_accuracy");
+  if (json.contains("next_sentence_accuracy"))
+    m.next_sentence_accuracy = number(json, "next_sentence_accuracy");
   if (json.contains("loss_scale")) m.loss_scale = number(json, "loss_scale");
   m.applied = !(json.contains("applied") && json["applied"] == false);
   if (json.contains("nonfinite") && json["nonfinite"].is_string()) m.nonfinite = json["nonfinite"];

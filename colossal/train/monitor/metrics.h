@@ -2,7 +2,7 @@
 // metrics.jsonl: what every optimizer step measured, one JSON object per line.
 //
 //   MetricsWriter writer("runs/first/metrics.jsonl", /*first_step=*/1);
-//   writer.write({.step = 1, .loss = 10.8, .tokens_per_second = 12000});
+//   writer.write({.step = 1, .loss = 10.8, .load_per_second = 12000});
 //   std::vector<StepMetrics> all = read_metrics("runs/first/metrics.jsonl");
 //
 // Not thread-safe: one rank writes, from one thread. Readers may look at the file at any time.
@@ -18,22 +18,34 @@
 
 namespace colossal::train {
 
+// What a step takes, in the unit in which people count it.
+struct Load {
+  enum class Kind { tokens, images } kind = Kind::tokens;
+  int64_t samples = 0;        // of the global batch
+  int64_t sample_tokens = 1;  // images: 1
+  double flops = 0;           // of a step: 6 N + 12 L h s per token (models/family.h); 0: unknown
+  int64_t items() const { return samples * sample_tokens; }
+};
+
 // One optimizer step; steps count from 1. NaN and Inf are written as null.
 struct StepMetrics {
   int64_t step = 0;
   double loss = std::numeric_limits<double>::quiet_NaN();  // mean over the targets of the global batch
   double grad_norm = std::numeric_limits<double>::quiet_NaN();
   double learning_rate = 0;
-  double tokens_per_second = 0;  // of all ranks
+  double load_per_second = 0;  // of all ranks; in the file "tokens_per_second" or "images_per_second"
+  Load::Kind kind = Load::Kind::tokens;
   double step_seconds = 0;
-  int64_t peak_memory_bytes = 0;               // the largest of all ranks
-  double data_wait_seconds = 0;                // the step waited so long for its batch
-  double communication_seconds = 0;            // of this rank, in collectives that nothing overlapped
-  double loss_scale = 1;                       // fp16
-  bool applied = true;                         // false: no update, because of NaN or Inf
-  std::string nonfinite = {};                  // the parameter whose gradient was not finite
-  std::optional<double> validation_loss = {};  // where an evaluation followed the step
-  double time = 0;                             // seconds since 1970 at the end of the step
+  int64_t peak_memory_bytes = 0;     // the largest of all ranks
+  double data_wait_seconds = 0;      // the step waited so long for its batch
+  double communication_seconds = 0;  // of this rank, in collectives that nothing overlapped
+  double loss_scale = 1;             // fp16
+  bool applied = true;               // false: no update, because of NaN or Inf
+  std::string nonfinite = {};        // the parameter whose gradient was not finite
+  // Where an evaluation followed the step; accuracies where the model has labels to be right about.
+  std::optional<double> validation_loss = {};
+  std::optional<double> validation_accuracy = {}, next_sentence_accuracy = {};
+  double time = 0;  // seconds since 1970 at the end of the step
 };
 
 Json to_json(const StepMetrics& metrics);

@@ -23,13 +23,25 @@ RunFolder prepared(const RunConfig& config, int64_t world_size) {
 }
 
 ProgressOptions progress_options(const RunConfig& config, const MonitorStart& start) {
-  const int64_t tokens = config.train.global_batch_size * config.data.sequence_length;
   return {.total_steps = config.train.steps,
-          .tokens_per_step = tokens,
+          .load = start.load,
           .peak_flops = start.peak_flops,
-          .flops_per_token = start.flops_per_step / static_cast<double>(tokens),
           .style = config.run.progress,
           .lines_every = config.run.log_every.value_or(0)};
+}
+
+std::string load_text(const Load& load) {
+  if (load.kind == Load::Kind::images) return fmt::format("{} images", load.samples);
+  return fmt::format("{} sequences of {} tokens", load.samples, load.sample_tokens);
+}
+
+std::string percent(double share) { return fmt::format("{:.2f}%", 100 * share); }
+
+std::string accuracy_text(const Validation& result) {
+  return fmt::format("accuracy {}{}", percent(*result.accuracy),
+                     result.next_sentence_accuracy
+                         ? fmt::format(" (next sentence {})", percent(*result.next_sentence_accuracy))
+                         : "");
 }
 
 }  // namespace
@@ -44,10 +56,9 @@ Monitor::Monitor(const RunConfig& config, const MonitorStart& start)
       progress_(progress_options(config, start)) {
   if (config.run.tensorboard) events_.emplace(folder_.tensorboard(), start.steps_done + 1, started_at_);
   const int64_t accumulation = config.accumulation_steps();
-  progress_.note(fmt::format("{}: {}{} rank{}, {} sequences of {} tokens per step{}{}", config.run.name,
+  progress_.note(fmt::format("{}: {}{} rank{}, {} per step{}{}", config.run.name,
                              start.model.empty() ? "" : start.model + "; ", start.world_size,
-                             start.world_size == 1 ? "" : "s", config.train.global_batch_size,
-                             config.data.sequence_length,
+                             start.world_size == 1 ? "" : "s", load_text(start.load),
                              accumulation > 1 ? fmt::format(" in {} parts", accumulation) : "",
                              start.steps_done > 0 && start.steps_done < total_steps_
                                  ? fmt::format("; goes on after step {}", start.steps_done)
@@ -65,7 +76,8 @@ void Monitor::step(StepMetrics m) {
   scalar("train/loss", m.loss, m);
   scalar("train/grad_norm", m.grad_norm, m);
   scalar("train/learning_rate", m.learning_rate, m);
-  scalar("speed/tokens_per_second", m.tokens_per_second, m);
+  scalar(m.kind == Load::Kind::images ? "speed/images_per_second" : "speed/tokens_per_second",
+         m.load_per_second, m);
   scalar("speed/step_seconds", m.step_seconds, m);
   scalar("speed/data_wait_seconds", m.data_wait_seconds, m);
   scalar("speed/communication_seconds", m.communication_seconds, m);
@@ -83,15 +95,24 @@ void Monitor::step(StepMetrics m) {
   progress_.step(m);
 }
 
-void Monitor::validation(int64_t step, double loss, int64_t num_targets) {
-  last_validation_ = loss;
+void Monitor::validation(int64_t step, const Validation& result) {
+  last_validation_ = result;
   if (last_.step == step) {
-    last_.validation_loss = loss;
+    last_.validation_loss = result.loss;
+    last_.validation_accuracy = result.accuracy;
+    last_.next_sentence_accuracy = result.next_sentence_accuracy;
     metrics_.rewrite(last_);
   }
-  if (events_) events_->scalar("validation/loss", loss, step, wall_seconds());
-  progress_.note(fmt::format("step {}: validation loss {:.4f}, perplexity {:.2f}, over {} tokens", step, loss,
-                             std::exp(loss), human_count(static_cast<double>(num_targets))));
+  const auto event = [&](const char* tag, std::optional<double> value) {
+    if (events_ && value) events_->scalar(tag, *value, step, wall_seconds());
+  };
+  event("validation/loss", result.loss);
+  event("validation/accuracy", result.accuracy);
+  event("validation/next_sentence_accuracy", result.next_sentence_accuracy);
+  progress_.note(fmt::format(
+      "step {}: validation loss {:.4f}, {}, over {} {}", step, result.loss,
+      result.accuracy ? accuracy_text(result) : fmt::format("perplexity {:.2f}", std::exp(result.loss)),
+      human_count(static_cast<double>(result.num_targets)), result.targets));
 }
 
 void Monitor::sample(int64_t step, const std::string& prompt, const std::string& text) {
@@ -124,7 +145,10 @@ void Monitor::finish(bool stopped) {
   text += fmt::format(" in {}", human_seconds(wall_seconds() - started_at_));
   if (steps_before_ > 0) text += fmt::format(" ({} in all, {} before)", last_.step, steps_before_);
   if (std::isfinite(last_.loss)) text += fmt::format(", loss {:.4f}", last_.loss);
-  if (last_validation_) text += fmt::format(", validation loss {:.4f}", *last_validation_);
+  if (last_validation_) {
+    text += fmt::format(", validation loss {:.4f}", last_validation_->loss);
+    if (last_validation_->accuracy) text += ", " + accuracy_text(*last_validation_);
+  }
   progress_.note(text);
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything that a run tells people, in one place: terminal, metrics.jsonl, TensorBoard, samples.
 //
-//   Monitor monitor(config, {.flops_per_step = 3e12, .peak_flops = 8e11, .world_size = 4});
+//   Monitor monitor(config, {.load = {.samples = 16, .sample_tokens = 256, .flops = 3e12}, .peak_flops = 8e11, .world_size = 4});
 //   monitor.step(metrics);                        // after every step
-//   monitor.validation(step, 3.21, 65536);        // where an evaluation followed it
+//   monitor.validation(step, {.loss = 3.21, .num_targets = 65536});   // where an evaluation followed it
 //   monitor.finish(/*stopped=*/false);
 //
 // Not thread-safe: rank 0 has one, and uses it from one thread.
@@ -23,10 +23,18 @@ namespace colossal::train {
 struct MonitorStart {
   std::string model = {};  // one line: "gpt2 6 x 384, 6 heads, vocabulary 257: 10.8M parameters"
   int64_t steps_done = 0;  // before this start: more than 0 when a run resumes
-  double flops_per_step =
-      0;  // model FLOPs: 6 N + 12 L h s per token (models/family.h); 0: share of peak not shown
-  double peak_flops = 0;  // measured matmul peak of all ranks together, per second; 0: not shown
+  Load load = {};          // without flops the share of peak is not shown
+  double peak_flops = 0;   // measured matmul peak of all ranks together, per second; 0: not shown
   int64_t world_size = 1;
+};
+
+// Of held-out data.
+struct Validation {
+  double loss = 0;
+  std::optional<double> accuracy = {};                // unset: the perplexity is shown
+  std::optional<double> next_sentence_accuracy = {};  // of pairs of sentences
+  int64_t num_targets = 0;
+  std::string targets = "tokens";  // what they are
 };
 
 class Monitor {
@@ -35,8 +43,8 @@ class Monitor {
   Monitor(const RunConfig& config, const MonitorStart& start);
 
   void step(StepMetrics metrics);  // `time` is filled
-  // Mean loss per target of held-out data; joins the line of the step in metrics.jsonl when that was the last.
-  void validation(int64_t step, double loss, int64_t num_targets);
+  // Joins the line of the step in metrics.jsonl when that was the last.
+  void validation(int64_t step, const Validation& result);
   void sample(int64_t step, const std::string& prompt, const std::string& text);
   void saved(int64_t step, const std::filesystem::path& checkpoint, double seconds);
   void note(std::string_view text) { progress_.note(text); }
@@ -52,7 +60,7 @@ class Monitor {
   StepLog samples_;
   std::optional<EventWriter> events_;
   StepMetrics last_;
-  std::optional<double> last_validation_;
+  std::optional<Validation> last_validation_;
   int64_t steps_before_, total_steps_;
   double started_at_ = 0;
   double flushed_at_ = 0;

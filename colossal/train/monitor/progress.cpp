@@ -45,7 +45,9 @@ std::string loss_text(double loss) {
   return std::abs(loss) < 1e4 ? fmt::format("{:.4f}", loss) : fmt::format("{:.3g}", loss);
 }
 
-std::string rate_text(double tokens_per_second) { return human_count(tokens_per_second) + " tok/s"; }
+std::string rate_text(double per_second, Load::Kind kind) {
+  return human_count(per_second) + (kind == Load::Kind::images ? " img/s" : " tok/s");
+}
 
 struct Part {
   int rank;  // 0 stays longest
@@ -59,7 +61,7 @@ std::vector<Part> parts_of(const ProgressState& s) {
   if (!m.applied) parts.push_back({1, "skipped"});
   if (std::isfinite(m.grad_norm)) parts.push_back({4, fmt::format("grad {:.3g}", m.grad_norm)});
   parts.push_back({5, fmt::format("lr {:.2e}", m.learning_rate)});
-  if (s.tokens_per_second > 0) parts.push_back({2, rate_text(s.tokens_per_second)});
+  if (s.load_per_second > 0) parts.push_back({2, rate_text(s.load_per_second, m.kind)});
   if (s.peak_share > 0) parts.push_back({6, fmt::format("{:.0f}% of peak", 100 * s.peak_share)});
   if (m.peak_memory_bytes > 0) parts.push_back({7, human_bytes(static_cast<double>(m.peak_memory_bytes))});
   if (m.step < s.total_steps && s.eta_seconds > 0) {
@@ -143,19 +145,18 @@ double Progress::steady_seconds() {
 }
 
 ProgressState Progress::state(const StepMetrics& metrics) const {
-  ProgressState s{metrics, options_.total_steps, metrics.tokens_per_second, 0, 0};
+  ProgressState s{metrics, options_.total_steps, metrics.load_per_second, 0, 0};
+  const auto items = static_cast<double>(options_.load.items());
   if (!recent_seconds_.empty()) {
     // The median: an evaluation or a save between two steps does not shake the estimate.
     std::vector<double> sorted(recent_seconds_.begin(), recent_seconds_.end());
     std::ranges::nth_element(sorted, sorted.begin() + static_cast<ptrdiff_t>(sorted.size() / 2));
     const double typical = sorted[sorted.size() / 2];
     s.eta_seconds = typical * static_cast<double>(options_.total_steps - metrics.step);
-    if (options_.tokens_per_step > 0 && typical > 0) {
-      s.tokens_per_second = static_cast<double>(options_.tokens_per_step) / typical;
-    }
+    if (items > 0 && typical > 0) s.load_per_second = items / typical;
   }
-  if (options_.peak_flops > 0)
-    s.peak_share = options_.flops_per_token * s.tokens_per_second / options_.peak_flops;
+  if (options_.peak_flops > 0 && items > 0)
+    s.peak_share = options_.load.flops / items * s.load_per_second / options_.peak_flops;
   return s;
 }
 

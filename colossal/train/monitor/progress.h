@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a run shows on the terminal: one line that is redrawn, or plain lines when the output is not a terminal.
 //
-//   Progress progress({.total_steps = 1000, .tokens_per_step = 4096, .peak_flops = 8e11, .flops_per_token = 9e7});
+//   Progress progress({.total_steps = 1000, .load = {.samples = 16, .sample_tokens = 256, .flops = 4e11}, .peak_flops = 8e11});
 //   progress.step(metrics);                                    // after every step
 //   progress.note("checkpoint saved: runs/first/checkpoints/100");   // a line above the bar
 //
@@ -23,9 +23,8 @@ namespace colossal::train {
 
 struct ProgressOptions {
   int64_t total_steps = 1;
-  int64_t tokens_per_step = 0;  // 0: tokens are not shown
-  double peak_flops = 0;        // measured matmul peak of all ranks together, per second; 0: not shown
-  double flops_per_token = 0;   // flops.h
+  Load load = {};         // without samples no rate is shown
+  double peak_flops = 0;  // measured matmul peak of all ranks together, per second; 0: not shown
   ProgressStyle style = ProgressStyle::automatic;
   int64_t lines_every = 0;  // steps between plain lines; 0: about fifty lines in all
   int fd = 2;               // standard error: standard output stays free for what a command prints
@@ -35,8 +34,8 @@ struct ProgressOptions {
 struct ProgressState {
   StepMetrics metrics;
   int64_t total_steps = 1;
-  double tokens_per_second = 0;  // smoothed
-  double peak_share = 0;         // of the matmul peak; 0: unknown
+  double load_per_second = 0;  // smoothed
+  double peak_share = 0;       // of the matmul peak; 0: unknown
   double eta_seconds = 0;
 };
 

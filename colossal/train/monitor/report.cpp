@@ -25,6 +25,8 @@ Json shown(double value) {
   return Json::parse(fmt::format("{:.6g}", value));
 }
 
+Json percent(std::optional<double> share) { return share ? shown(100 * *share) : Json(); }
+
 void flatten(const std::string& path, const config::Value& value, Json& out) {
   if (const auto* table = value.get<config::Table>()) {
     for (const auto& [name, child] : *table) flatten(path.empty() ? name : path + "." + name, child, out);
@@ -66,7 +68,7 @@ double start_of(const std::vector<StepMetrics>& all) {
 Json columns_of(const std::vector<StepMetrics>& all) {
   Json columns = Json::object();
   for (const char* name :
-       {"step", "time", "loss", "grad_norm", "learning_rate", "tokens_per_second", "step_seconds",
+       {"step", "time", "loss", "grad_norm", "learning_rate", "load_per_second", "step_seconds",
         "data_wait_seconds", "communication_seconds", "peak_memory_bytes"}) {
     columns[name] = Json::array();
   }
@@ -76,14 +78,17 @@ Json columns_of(const std::vector<StepMetrics>& all) {
   for (size_t i = 0; i < all.size(); ++i) {
     const StepMetrics& m = all[i];
     const Json time = shown(std::round((m.time - start) * 100) / 100);
-    if (m.validation_loss) validation.push_back({m.step, time, shown(*m.validation_loss)});
+    if (m.validation_loss) {
+      validation.push_back({m.step, time, shown(*m.validation_loss), percent(m.validation_accuracy),
+                            percent(m.next_sentence_accuracy)});
+    }
     if (i % stride != 0 && i + 1 != all.size()) continue;
     columns["step"].push_back(m.step);
     columns["time"].push_back(time);
     columns["loss"].push_back(shown(m.loss));
     columns["grad_norm"].push_back(shown(m.grad_norm));
     columns["learning_rate"].push_back(shown(m.learning_rate));
-    columns["tokens_per_second"].push_back(shown(m.tokens_per_second));
+    columns["load_per_second"].push_back(shown(m.load_per_second));
     columns["step_seconds"].push_back(shown(m.step_seconds));
     columns["data_wait_seconds"].push_back(shown(m.data_wait_seconds));
     columns["communication_seconds"].push_back(shown(m.communication_seconds));
@@ -110,7 +115,7 @@ Json summary_of(const std::vector<StepMetrics>& all) {
                   {"loss", nullptr},
                   {"validation_loss", nullptr},
                   {"best_loss", nullptr},
-                  {"tokens_per_second", median(all, &StepMetrics::tokens_per_second)},
+                  {"load_per_second", median(all, &StepMetrics::load_per_second)},
                   {"step_seconds", median(all, &StepMetrics::step_seconds)},
                   {"seconds", all.empty() ? Json() : shown(all.back().time - start_of(all))}};
   std::vector<const StepMetrics*> finite;
@@ -120,6 +125,7 @@ Json summary_of(const std::vector<StepMetrics>& all) {
     peak = std::max(peak, m.peak_memory_bytes);
     if (std::isfinite(m.loss)) finite.push_back(&m);
     const double validation = m.validation_loss.value_or(NAN);
+    if (m.validation_accuracy) summary["accuracy"] = percent(m.validation_accuracy);
     if (!std::isfinite(validation)) continue;
     summary["validation_loss"] = shown(validation);
     summary["validation_step"] = m.step;
@@ -172,8 +178,10 @@ Json report_data(const std::filesystem::path& run) {
       name == config.end() ? Json(last.string()) : Json::parse(name->get<std::string>(), nullptr, false);
   if (!data["name"].is_string()) data["name"] = last.string();
   data["folder"] = run.string();
-  data["tokens_per_step"] =
-      integer(config, "train.global_batch_size") * integer(config, "data.sequence_length");
+  const bool images = !all.empty() && all.back().kind == Load::Kind::images;
+  data["unit"] = images ? "images" : "tokens";
+  data["load_per_step"] =
+      integer(config, "train.global_batch_size") * (images ? 1 : integer(config, "data.sequence_length"));
   data["total_steps"] = integer(config, "train.steps");
   data["config"] = config;
   data["environment"] = read_environment(folder.environment());

@@ -11,6 +11,10 @@ const longest = Math.max(...runs.map(run => run.columns.step.length));
 const state = {axis: 'step', smooth: Math.min(0.97, longest / (longest + 250)), log: false, outliers: false, range: null, off: new Set()};
 const color = i => `var(--c${i % 8})`;
 const several = runs.length > 1;
+// Tokens or images, as all runs count.
+const unit = runs.every(run => run.unit === runs[0].unit) ? runs[0].unit : 'tokens or images';
+const capital = text => text[0].toUpperCase() + text.slice(1);
+const judged = runs.some(run => run.summary.accuracy !== undefined);
 
 // Two runs of one name are told apart by their folders.
 const nameOf = run => runs.filter(r => r.name === run.name).length > 1 ? run.folder : run.name;
@@ -23,8 +27,9 @@ const summaryOf = run => {
     s.validation_loss !== null && ['Validation loss', number(s.validation_loss), '', 'step ' + s.validation_step +
       (number(s.best_loss) === number(s.validation_loss) ? '' : `, best ${number(s.best_loss)} at ${s.best_step}`)],
     ['Steps', s.steps, run.total_steps ? 'of ' + run.total_steps : '', s.not_finite ? s.not_finite + ' not finite' : ''],
-    s.tokens_per_second !== null && ['Speed', count.text(s.tokens_per_second), 'tokens/s', 'median of the steps'],
-    s.steps && run.tokens_per_step && ['Tokens', count.text(s.steps * run.tokens_per_step), '', count.text(run.tokens_per_step) + ' per step'],
+    s.accuracy !== undefined && ['Accuracy', number(s.accuracy), '%', 'step ' + s.validation_step],
+    s.load_per_second !== null && ['Speed', count.text(s.load_per_second), run.unit + '/s', 'median of the steps'],
+    s.steps && run.load_per_step && [capital(run.unit), count.text(s.steps * run.load_per_step), '', count.text(run.load_per_step) + ' per step'],
     s.seconds !== null && ['Time', duration(s.seconds), '', s.step_seconds === null ? '' : seconds.text(s.step_seconds) + ' per step, median'],
     s.peak_memory_bytes && ['Peak memory', ...unit(s.peak_memory_bytes, bytes), 'of the rank that used most'],
   ].filter(Boolean);
@@ -39,7 +44,8 @@ function drawSummary() {
     byId('summary').replaceChildren(el('div', {class: 'tiles'}, ...tiles), ...nothing);
     return;
   }
-  const heads = ['Training loss', 'Validation loss', 'Steps', 'Speed', 'Tokens', 'Time', 'Peak memory'];
+  const heads = ['Training loss', 'Validation loss', ...(judged ? ['Accuracy'] : []), 'Steps', 'Speed',
+    ...[...new Set(runs.map(run => capital(run.unit)))], 'Time', 'Peak memory'];
   const table = el('table', {}, el('tr', {}, el('th', {}, 'Run'), ...heads.map(h => el('th', {class: 'number'}, h))));
   runs.forEach((run, i) => {
     const known = new Map(summaryOf(run).map(([label, ...rest]) => [label, rest]));
@@ -55,8 +61,8 @@ const chipOf = (run, i) => el('span', {class: 'chip'}, dotOf(i), nameOf(run));
 // x values on the chosen axis, of steps and of evaluations ([step, time, loss]).
 const axes = {
   step: {x: count, xTitle: 'step', whole: true, xText: v => 'step ' + v, of: run => run.columns.step, ofValidation: () => v => v[0]},
-  tokens: {x: count, xTitle: 'tokens', xText: v => count.text(v) + ' tokens', of: run => run.columns.step.map(s => s * run.tokens_per_step),
-    ofValidation: run => v => v[0] * run.tokens_per_step},
+  tokens: {x: count, xTitle: unit, xText: v => count.text(v) + ' ' + unit, of: run => run.columns.step.map(s => s * run.load_per_step),
+    ofValidation: run => v => v[0] * run.load_per_step},
   time: {x: seconds, xTitle: 'time since the start', xText: duration, of: run => run.columns.time, ofValidation: () => v => v[1]},
 };
 
@@ -68,15 +74,21 @@ const curve = (column, {what = '', smoothed = true, dash = '', key = '', hue = 0
   return [{...base, y, key: base.key && key + ', single steps', faint: true},
           {...base, y: smooth(y, state.smooth), raw: y, key: base.key && key + ', running mean'}];
 };
-const validation = (run, i) => run.validation.length ? [{x: run.validation.map(axes[state.axis].ofValidation(run)),
-  y: run.validation.map(v => v[2]), label: several ? nameOf(run) + ', validation' : 'validation', color: several ? color(i) : color(1),
-  dash: several ? '6 4' : '', dots: true, key: runs.findIndex(r => r.validation.length) === i ? 'validation' : ''}] : [];
+// A column of run.validation; runs that do not have it have no curve.
+const evaluated = (column, what, {dash = '', hue = 1} = {}) => (run, i) => {
+  const known = run => run.validation.filter(v => column === 2 || v[column] !== null), all = known(run);
+  return all.length ? [{x: all.map(axes[state.axis].ofValidation(run)), y: all.map(v => v[column]), label: several ? nameOf(run) + ', ' + what : what,
+    color: color(several ? i : hue), dash, dots: true, key: runs.findIndex(r => known(r).length) === i ? what : ''}] : [];
+};
 
 const charts = [
-  {title: 'Loss', unit: 'nat per token', wide: true, what: plain, log: true, parts: [curve('loss', {what: 'training', key: 'training'}), validation]},
+  {title: 'Loss', unit: 'nat per ' + unit.replace(/s\b/g, ''), wide: true, what: plain, log: true, parts: [
+   curve('loss', {what: 'training', key: 'training'}), evaluated(2, 'validation', {dash: several ? '6 4' : ''})]},
+  ...(judged ? [{title: 'Validation accuracy', unit: '%', wide: true, what: plain, parts: [
+   evaluated(3, 'accuracy', {hue: 0}), evaluated(4, 'next sentence', {dash: '2 4'})]}] : []),
   {title: 'Gradient norm', unit: 'before clipping', what: plain, parts: [curve('grad_norm')], zero: true},
   {title: 'Learning rate', unit: '', what: plain, parts: [curve('learning_rate', {smoothed: false})], zero: true},
-  {title: 'Speed', unit: 'tokens per second, all ranks', what: count, parts: [curve('tokens_per_second')], zero: true},
+  {title: 'Speed', unit: unit + ' per second, all ranks', what: count, parts: [curve('load_per_second')], zero: true},
   {title: 'Time of a step', unit: '', what: seconds, zero: true, parts: [curve('step_seconds')]},
   {title: 'Waiting within a step', unit: '', what: seconds, zero: true, parts: [
    curve('communication_seconds', {what: 'communication', key: 'communication', smoothed: false}),
@@ -149,7 +161,8 @@ byId('subtitle').textContent = several ? runs.map(nameOf).join(' · ') : [...mod
   runs[0].environment.ranks + (runs[0].environment.ranks === 1 ? ' rank' : ' ranks'), runs[0].environment.host, runs[0].environment.started].filter(Boolean).join(' · ');
 document.title = byId('title').textContent + ' · Colossal';
 const measured = runs.filter(run => run.summary.steps);
-if (!measured.every(run => run.tokens_per_step)) byId('axis').querySelector('[value=tokens]').remove();
+const load = byId('axis').querySelector('[value=tokens]');
+measured.every(run => run.load_per_step) ? load.textContent = unit : load.remove();
 if (!measured.every(run => run.summary.seconds !== null)) byId('axis').querySelector('[value=time]').remove();
 if (runs.some(run => run.stride > 1)) byId('thinned').textContent = ` Long runs are thinned: of ${nameOf(runs.find(run => run.stride > 1))} every ${
   runs.find(run => run.stride > 1).stride}th step is shown.`;

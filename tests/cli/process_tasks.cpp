@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ready runs that fill in masked tokens and classify images: a few steps of each, alone and in a tensor mode, and what can be done
+// with what they leave.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <fstream>
+
+#include "colossal/base/file.h"
+#include "tests/cli/program.h"
+
+namespace {
+
+using namespace colossal::testing;
+using colossal::Json;
+namespace fs = std::filesystem;
+
+constexpr int kSteps = 4;
+
+// A ready run with little to do, in fp64, so that layouts can be compared.
+std::vector<std::string> command(const char* config, const fs::path& output,
+                                 std::vector<std::string> changes) {
+  for (const std::string& change :
+       {"run.output=" + output.string(), fmt::format("train.steps={}", kSteps),
+        std::string("train.evaluate_every=2"), std::string("train.evaluate_batches=1"),
+        std::string("train.precision=fp64"), std::string("train.global_batch_size=16"),
+        std::string("schedule.warmup_steps=2"), std::string("run.progress=lines")})
+    changes.push_back(change);
+  std::vector<std::string> arguments = {"train", fs::path(COLOSSAL_SOURCE_DIR) / "configs" / config};
+  for (const std::string& change : changes) arguments.insert(arguments.end(), {"--set", change});
+  return arguments;
+}
+
+struct Runs {
+  ScratchFolder scratch;
+  fs::path one = scratch / "one", two = scratch / "two";
+  Finished first, second;
+  Runs(const char* config, std::vector<std::string> changes) {
+    const auto with = [&](std::vector<std::string> more) {
+      more.insert(more.end(), changes.begin(), changes.end());
+      return more;
+    };
+    first = run_colossal(command(config, one, with({})));
+    std::vector<std::string> shared =
+        command(config, two, with({"parallel.tensor.mode=1d", "parallel.tensor.size=2"}));
+    shared.insert(shared.end(), {"-n", "2"});
+    second = run_colossal(shared);
+  }
+};
+
+const Runs& vit() {
+  static const Runs runs("vit-fashion-mnist.toml", {});
+  return runs;
+}
+
+const Runs& bert() {
+  static const ScratchFolder text;
+  static const Runs runs = [] {
+    std::ofstream words(text / "words.txt");
+    for (int i = 0; i < 3000; i++) words << fmt::format("{} times {} makes {}.\n", i, i + 3, i * (i + 3));
+    words.close();
+    return Runs("bert-text.toml", {"data.train=" + (text / "words.txt").string(), "data.sequence_length=48"});
+  }();
+  return runs;
+}
+
+void check_same_curve(const Runs& runs) {
+  INFO(runs.first.output);
+  INFO(runs.second.output);
+  REQUIRE(runs.first.exit_code == 0);
+  REQUIRE(runs.second.exit_code == 0);
+  const std::vector<double> one = curve(runs.one, "loss"), two = curve(runs.two, "loss");
+  REQUIRE(one.size() == kSteps);
+  REQUIRE(two.size() == kSteps);
+  for (int i = 0; i < kSteps; i++) CHECK(std::abs(one[i] - two[i]) < 1e-10);
+  const Json a = metrics_of(runs.one).back(), b = metrics_of(runs.two).back();
+  for (const char* key : {"validation_accuracy", "next_sentence_accuracy"})
+    CHECK(a.value(key, -1.0) == b.value(key, -1.0));
+}
+
+TEST_CASE("configs/vit-fashion-mnist.toml") {
+  check_same_curve(vit());
+  const std::string& output = vit().first.output;
+  CHECK(count(output, "vit 4 x 64, 4 heads, 10 classes of 28 x 28 pixels in patches of 4: ") == 1);
+  CHECK(count(output, "1 rank, 16 images per step") == 1);
+  CHECK(count(output, " img/s") > 0);
+  CHECK(count(output, " tok/s") == 0);
+  CHECK(count(output, "%, over 16 images") == 2);
+  CHECK(metrics_of(vit().one).back().at("images_per_second").get<double>() > 0);
+}
+
+TEST_CASE("configs/bert-text.toml") {
+  check_same_curve(bert());
+  const std::string& output = bert().first.output;
+  CHECK(count(output, "bert 4 x 128, 4 heads, vocabulary 260: ") == 1);
+  CHECK(count(output, "1 rank, 16 sequences of 48 tokens per step") == 1);
+  CHECK(count(output, "% (next sentence ") == 3);  // two evaluations and the last words
+  CHECK(count(output, " masked tokens\n") == 2);
+}
+
+TEST_CASE("one page shows the curves of both tasks") {
+  const fs::path page = vit().scratch / "page.html";
+  const Finished report = run_colossal({"report", vit().one, vit().two, bert().one, "--output", page});
+  INFO(report.output);
+  REQUIRE(report.exit_code == 0);
+  const std::string text = colossal::read_file(page);
+  CHECK(count(text, "\"unit\":\"images\"") == 2);
+  CHECK(count(text, "\"unit\":\"tokens\"") == 1);
+}
+
+TEST_CASE("what was trained exports, verifies, lays out, and cannot write") {
+  for (const Runs* runs : {&vit(), &bert()}) {
+    const fs::path folder = runs->scratch / "hf";
+    const Finished exported = run_colossal({"checkpoint", "export", runs->two, folder});
+    INFO(exported.output);
+    REQUIRE(exported.exit_code == 0);
+    CHECK(fs::exists(folder / "tokenizer.json") == (runs == &bert()));
+    const Finished verified = run_colossal(
+        {"verify", folder, "-n", "2", "--set", "parallel.tensor.mode=1d", "--set", "parallel.tensor.size=2"});
+    INFO(verified.output);
+    CHECK(verified.exit_code == 0);
+    const Finished written = run_colossal({"generate", runs->one});
+    CHECK(written.exit_code == 2);
+    CHECK(
+        count(written.output,
+              ", but one that predicts the next token is needed here. Families: gpt2, llama, qwen2, palm.") ==
+        1);
+    const Finished layout =
+        run_colossal({"layout", runs->one / "config.toml", "-n", "4", "--set", "parallel.tensor.mode=2d",
+                      "--set", "parallel.tensor.size=4", "--set", "parallel.data=1"});
+    INFO(layout.output);
+    CHECK(layout.exit_code == 0);
+  }
+}
+
+}  // namespace
