@@ -15,13 +15,13 @@ using namespace colossal::testing;
 using colossal::Json;
 namespace fs = std::filesystem;
 
-constexpr int kSteps = 4;
+constexpr int kFewSteps = 4;
 
 // A ready run with little to do, in fp64, so that layouts can be compared.
 std::vector<std::string> command(const char* config, const fs::path& output,
                                  std::vector<std::string> changes) {
   for (const std::string& change :
-       {"run.output=" + output.string(), fmt::format("train.steps={}", kSteps),
+       {"run.output=" + output.string(), fmt::format("train.steps={}", kFewSteps),
         std::string("train.evaluate_every=2"), std::string("train.evaluate_batches=1"),
         std::string("train.precision=fp64"), std::string("train.global_batch_size=16"),
         std::string("schedule.warmup_steps=2"), std::string("run.progress=lines")})
@@ -31,11 +31,11 @@ std::vector<std::string> command(const char* config, const fs::path& output,
   return arguments;
 }
 
-struct Runs {
+struct BothRuns {
   ScratchFolder scratch;
   fs::path one = scratch / "one", two = scratch / "two";
   Finished first, second;
-  Runs(const char* config, std::vector<std::string> changes) {
+  BothRuns(const char* config, std::vector<std::string> changes) {
     const auto with = [&](std::vector<std::string> more) {
       more.insert(more.end(), changes.begin(), changes.end());
       return more;
@@ -48,31 +48,32 @@ struct Runs {
   }
 };
 
-const Runs& vit() {
-  static const Runs runs("vit-fashion-mnist.toml", {});
+const BothRuns& vit() {
+  static const BothRuns runs("vit-fashion-mnist.toml", {});
   return runs;
 }
 
-const Runs& bert() {
+const BothRuns& bert() {
   static const ScratchFolder text;
-  static const Runs runs = [] {
+  static const BothRuns runs = [] {
     std::ofstream words(text / "words.txt");
     for (int i = 0; i < 3000; i++) words << fmt::format("{} times {} makes {}.\n", i, i + 3, i * (i + 3));
     words.close();
-    return Runs("bert-text.toml", {"data.train=" + (text / "words.txt").string(), "data.sequence_length=48"});
+    return BothRuns("bert-text.toml",
+                    {"data.train=" + (text / "words.txt").string(), "data.sequence_length=48"});
   }();
   return runs;
 }
 
-void check_same_curve(const Runs& runs) {
+void check_same_curve(const BothRuns& runs) {
   INFO(runs.first.output);
   INFO(runs.second.output);
   REQUIRE(runs.first.exit_code == 0);
   REQUIRE(runs.second.exit_code == 0);
   const std::vector<double> one = curve(runs.one, "loss"), two = curve(runs.two, "loss");
-  REQUIRE(one.size() == kSteps);
-  REQUIRE(two.size() == kSteps);
-  for (int i = 0; i < kSteps; i++) CHECK(std::abs(one[i] - two[i]) < 1e-10);
+  REQUIRE(one.size() == kFewSteps);
+  REQUIRE(two.size() == kFewSteps);
+  for (int i = 0; i < kFewSteps; i++) CHECK(std::abs(one[i] - two[i]) < 1e-10);
   const Json a = metrics_of(runs.one).back(), b = metrics_of(runs.two).back();
   for (const char* key : {"validation_accuracy", "next_sentence_accuracy"})
     CHECK(a.value(key, -1.0) == b.value(key, -1.0));
@@ -109,7 +110,7 @@ TEST_CASE("one page shows the curves of both tasks") {
 }
 
 TEST_CASE("what was trained exports, verifies, lays out, and cannot write") {
-  for (const Runs* runs : {&vit(), &bert()}) {
+  for (const BothRuns* runs : {&vit(), &bert()}) {
     const fs::path folder = runs->scratch / "hf";
     const Finished exported = run_colossal({"checkpoint", "export", runs->two, folder});
     INFO(exported.output);
