@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tensor modes side by side: speed, bytes sent and memory per rank.
 //
-//   build/bench/bench_tensor_modes [ranks = 4] [--model NAME] [--steps 3]        # small models on 1, 4 or 8 processes of this host
+//   build/bench/bench_tensor_modes [ranks = 4] [--model NAME] [--rounds 3]       # small models on 1, 4 or 8 processes of this host
 //   build/bench/bench_tensor_modes --plan [--model NAME] [--mode NAME]            # published sizes on 64 and 512 ranks, nobody is started
 //
 // A step is that of a run: forward, backward, gradient norm, AdamW. `planned_*` is the same rank on meta tensors. --plan also seeks the largest
 // batch whose peak fits into a device. JSON lines.
 #include <ATen/Parallel.h>
 
+#include <map>
 #include <thread>
 
+#include "bench/timing.h"
 #include "colossal/base/error.h"
 #include "colossal/comm/collectives.h"
 #include "colossal/comm/launch/environment.h"
@@ -26,9 +28,11 @@ using train::StepCost;
 
 namespace {
 
+constexpr int64_t kSteps = 3;  // of a round, of which the fastest counts
+
 struct Options {
   int num_ranks = 4;
-  int64_t steps = 3;
+  int64_t rounds = 3;
   bool plan = false;
   std::string model = "";
   std::string mode = "";
@@ -95,27 +99,43 @@ StepCost planned_for_all(const Rehearsal& r) {
   return most;
 }
 
+// The slowest rank, the one that sends most and the one that needs most: not always the same.
+StepCost measured(const std::shared_ptr<comm::World>& world, const Rehearsal& r) {
+  StepCost cost = train::rehearse(world, r);
+  const at::Tensor most =
+      at::tensor({cost.seconds, static_cast<double>(cost.bytes_sent), static_cast<double>(cost.peak_bytes)},
+                 at::kDouble);
+  comm::all_reduce(most, world->group(), comm::ReduceOp::max);
+  cost.seconds = most[0].item<double>();
+  cost.bytes_sent = most[1].item<int64_t>();
+  cost.peak_bytes = most[2].item<int64_t>();
+  return cost;
+}
+
 void measure(const std::shared_ptr<comm::World>& world, const Options& options) {
+  const std::vector<TensorParallel> modes = modes_on(world->size());
   for (const Named& model : small_models()) {
     if (!options.model.empty() && options.model != model.name) continue;
-    for (const TensorParallel& how : modes_on(world->size())) {
-      Rehearsal r = model.rehearsal;
-      r.tensor = how;
-      r.num_steps = options.steps;
-      const StepCost cost = train::rehearse(world, r);
-      // The slowest rank, the one that sends most, the one that needs most: not always the same.
-      const at::Tensor most = at::tensor(
-          {cost.seconds, static_cast<double>(cost.bytes_sent), static_cast<double>(cost.peak_bytes)},
-          at::kDouble);
-      comm::all_reduce(most, world->group(), comm::ReduceOp::max);
-      if (world->rank() != 0) continue;
-      r.num_steps = 1;
+    Rehearsal r = model.rehearsal;
+    r.num_steps = kSteps;
+    const auto tokens = static_cast<double>(r.batch_size * length_of(r));
+    std::vector<bench::Samples> speed(modes.size());  // tokens per second; modes take turns
+    std::vector<StepCost> cost(modes.size());
+    for (int64_t round = 0; round < options.rounds; ++round) {
+      for (size_t i = 0; i < modes.size(); ++i) {
+        r.tensor = modes[i];
+        cost[i] = measured(world, r);
+        speed[i].add(tokens / cost[i].seconds);
+      }
+    }
+    for (size_t i = 0; i < modes.size() && world->rank() == 0; ++i) {
+      r.tensor = modes[i];
       const StepCost planned = planned_for_all(r);
       Json row = row_of(model, r);
-      const double tokens = static_cast<double>(r.batch_size * length_of(r));
-      row["tokens_per_second"] = tokens / most[0].item<double>();
-      row["bytes_sent"] = most[1].item<double>();
-      row["peak_bytes"] = most[2].item<double>();
+      row["rounds"] = options.rounds;
+      row["tokens_per_second"] = speed[i].json();
+      row["bytes_sent"] = cost[i].bytes_sent;
+      row["peak_bytes"] = cost[i].peak_bytes;
       row["planned_bytes_sent"] = planned.bytes_sent;
       row["planned_peak_bytes"] = planned.peak_bytes;
       fmt::print("{}\n", row.dump());
@@ -187,7 +207,7 @@ int64_t largest_batch(Rehearsal r, int64_t device_bytes) {
 void plan(const Options& options) {
   for (const Plan& p : plans()) {
     if (!options.model.empty() && !p.model.name.starts_with(options.model)) continue;
-    int64_t batch_of_1d = 0;
+    std::map<int64_t, int64_t> batch_of_1d;  // by number of ranks
     for (const TensorParallel& how : p.modes) {
       if (!options.mode.empty() && options.mode != mode_name(how)) continue;
       Rehearsal r = p.model.rehearsal;
@@ -223,8 +243,8 @@ Options parse(int argc, char** argv) {
       options.model = argv[++i];
     } else if (arg == "--mode" && i + 1 < argc) {
       options.mode = argv[++i];
-    } else if (arg == "--steps" && i + 1 < argc) {
-      options.steps = std::stoll(argv[++i]);
+    } else if (arg == "--rounds" && i + 1 < argc) {
+      options.rounds = std::stoll(argv[++i]);
     } else {
       options.num_ranks = std::stoi(argv[i]);
     }

@@ -62,6 +62,23 @@ TEST_CASE("between steps a rank holds weights and two moments of each") {
   CHECK(cost.state_bytes == 12 * numbers + 8);  // and the last loss
 }
 
+TEST_CASE("ViT on 64 ranks: 2D and 2.5D take more than 14 times the batch of 1D, as was published") {
+  models::ModelConfig vit = models::family("vit").usual;  // the sizes of docs/performance.md
+  vit.num_layers = 32;
+  vit.hidden_size = 4096;
+  vit.num_heads = 64;
+  const auto fits = [&](const parallel::TensorParallel& how, int64_t batch) {
+    const train::Rehearsal r{.model = vit, .tensor = how, .batch_size = batch, .compute = at::kBFloat16};
+    return rehearse(comm::World::fake(0, 64, at::kMeta), r).peak_bytes <= int64_t{40} << 30;
+  };
+  using parallel::TensorMode;
+  CHECK(fits({TensorMode::one_d, 64}, 189));
+  CHECK(!fits({TensorMode::one_d, 64}, 190));
+  CHECK(fits({TensorMode::two_d, 64}, 20 * 190));
+  CHECK(fits({TensorMode::two_and_half_d, 64, 4}, 18 * 190 + 4));
+  CHECK(fits({TensorMode::three_d, 64}, 19 * 190));
+}
+
 TEST_CASE("a rehearsal refuses sizes that are none") {
   const auto world = comm::World::fake(0, 6, at::kMeta);
   train::Rehearsal r{.model = rehearsal_model("gpt2"), .tensor = {parallel::TensorMode::two_d, 6}};
