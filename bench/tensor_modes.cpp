@@ -220,8 +220,9 @@ void plan(const Options& options) {
         row["device_bytes"] = p.device_gib << 30;
         const int64_t most = largest_batch(r, p.device_gib << 30);
         row["largest_batch"] = most;
-        if (how.mode == TensorMode::one_d) batch_of_1d = most;
-        if (batch_of_1d > 0) row["times_1d"] = static_cast<double>(most) / static_cast<double>(batch_of_1d);
+        if (how.mode == TensorMode::one_d) batch_of_1d[how.size] = most;
+        if (const auto found = batch_of_1d.find(how.size); found != batch_of_1d.end())
+          row["times_1d"] = static_cast<double>(most) / static_cast<double>(found->second);
         row["planning_seconds"] =
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       } catch (const Error& error) {
