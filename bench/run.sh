@@ -36,6 +36,7 @@ if [ "$what" != times ]; then
     build/bench/bench_tensor_modes "$n"
   done
   build/bench/bench_tensor_modes --plan
+  [ ! -d /usr/share/datasets/fashion-mnist ] || bench/every_mode.py configs/vit-fashion-mnist.toml
   [ ! -f ../shared/peers/train.py ] || bench/training.py --out /dev/stdout
   [ ! -s runs/data/bible.txt ] || bench/start.py   # the text of `make quickstart`
   for n in 2 4; do
