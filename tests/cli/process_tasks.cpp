@@ -82,7 +82,7 @@ void check_same_curve(const BothRuns& runs) {
 TEST_CASE("configs/vit-fashion-mnist.toml") {
   check_same_curve(vit());
   const std::string& output = vit().first.output;
-  CHECK(count(output, "vit 4 x 64, 4 heads, 10 classes of 28 x 28 pixels in patches of 4: ") == 1);
+  CHECK(count(output, "vit 4 x 128, 4 heads, 10 classes of 28 x 28 pixels in patches of 7: ") == 1);
   CHECK(count(output, "1 rank, 16 images per step") == 1);
   CHECK(count(output, " img/s") > 0);
   CHECK(count(output, " tok/s") == 0);
