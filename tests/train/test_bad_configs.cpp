@@ -1,75 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bad configurations and, word for word, what a person is told about them.
-#include <ATen/Context.h>
-#include <doctest/doctest.h>
+// What a person is told about words, sizes and models that cannot be.
 
 #include <chrono>
-#include <filesystem>
-#include <fstream>
 
-#include "colossal/base/error.h"
-#include "colossal/train/config.h"
-#include "colossal/train/trainer.h"
 #include "tests/support/images.h"
-#include "tests/support/scratch.h"
+#include "tests/train/bad_configs.h"
 
 using namespace colossal;
 using namespace colossal::train;
+using testing::check;
+using testing::told;
 
 namespace {
-
-struct BadConfig {
-  std::string toml;
-  std::string message;
-  int64_t world_size = 1;
-};
-
-// What the user is told about `toml`, to which random tokens are added as data unless it names some.
-std::string told(const BadConfig& bad, const std::vector<std::string>& changes = {}) {
-  std::string toml = bad.toml;
-  if (toml.find("[data]") == toml.npos && !bad.message.starts_with("run.toml: data.train")) {
-    toml += "\n[data]\ntrain = \"synthetic\"\n";
-  }
-  try {
-    launch_options(parse_run_config(toml, "run.toml", changes, bad.world_size));
-  } catch (const ConfigError& error) {
-    CHECK(error.exit_code() == ExitCode::config);
-    return error.what();
-  }
-  return "accepted";
-}
 
 const std::string kTrainKeys =
     "steps, global_batch_size, microbatch_size, precision, clip_norm, on_nonfinite, loss_scale, "
     "loss_scale_growth, "
     "loss_scale_backoff, loss_scale_interval, evaluate_every, evaluate_batches, sample_every, sample_prompt, "
     "sample_tokens, sample_temperature, sample_top_k, sample_top_p, profile, profile_start, profile_steps";
-
-// A few files to name, right and wrong.
-void make_files(const testing::ScratchFolder& folder) {
-  std::ofstream(folder / "corpus.txt") << "text";
-  std::ofstream(folder / "tokens.bin") << "1234";
-  std::ofstream(folder / "nothing.txt").flush();
-  std::filesystem::create_directory(folder / "empty");
-  std::filesystem::create_directory(folder / "t5");
-  std::ofstream(folder / "t5/config.json") << R"({"model_type": "t5"})";
-  std::filesystem::create_directory(folder / "broken");
-  std::ofstream(folder / "broken/config.json") << "{";
-  std::filesystem::create_directory(folder / "odd");
-  std::ofstream(folder / "odd/config.json")
-      << R"({"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4, "n_positions": 512, "vocab_size": 300,
-             "scale_attn_by_inverse_layer_idx": true})";
-  std::filesystem::create_directory(folder / "small");
-  std::ofstream(folder / "small/config.json")
-      << R"({"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4, "n_positions": 512, "vocab_size": 300})";
-}
-
-void check(const std::vector<BadConfig>& table) {
-  for (const BadConfig& bad : table) {
-    CAPTURE(bad.toml);
-    CHECK(told(bad) == bad.message);
-  }
-}
 
 }  // namespace
 
@@ -282,167 +230,9 @@ TEST_CASE("model: heads, sizes, positions, presets") {
   });
 }
 
-TEST_CASE("tensor parallelism") {
-  check({
-      {"[parallel]\ntensor = { mode = \"2d\", size = 3 }",
-       "run.toml:2: parallel.tensor.size = 3 is not a square. Nearest sizes that are: 1 and 4.", 3},
-      {"[parallel]\ntensor = { mode = \"2.5d\", size = 10, depth = 2 }",
-       "run.toml:2: parallel.tensor.size = 10 is not depth x q x q with depth = 2. Nearest sizes that are: 8 "
-       "and 18.",
-       10},
-      {"[parallel]\ntensor = { mode = \"3d\", size = 4 }",
-       "run.toml:2: parallel.tensor.size = 4 is not a cube. Nearest sizes that are: 1 and 8.", 4},
-      {"[parallel]\ntensor = { mode = \"1d\", size = 2, depth = 2 }",
-       "run.toml:2: parallel.tensor.depth = 2 belongs to mode \"2.5d\".", 2},
-      {"[parallel.tensor]\nsize = 2",
-       "run.toml:2: parallel.tensor.size = 2 needs a mode: 1d, 1d-sequence, 2d, 2.5d or 3d.", 2},
-      {"[parallel]\ntensor = { mode = \"2.5\", size = 2 }",
-       "run.toml:2: parallel.tensor.mode = \"2.5\" is unknown. Allowed: none, 1d, 1d-sequence, 2d, 2.5d, "
-       "3d. Did you mean \"2.5d\"?",
-       2},
-      {"[parallel]\ntensor = { mode = \"1d\", size = 3 }",
-       "run.toml:2: parallel.tensor.size = 3 does not divide 4 ranks. Start 3 or 6 ranks.", 4},
-      {"[parallel]\ndata = 2\ntensor = { mode = \"1d\", size = 3 }",
-       "run.toml:2: parallel.data = 2 × parallel.tensor.size = 3 = 6 does not fill 4 ranks. Leave "
-       "parallel.data out, or start 6 ranks.",
-       4},
-      {"[model]\nnum_heads = 6\n[parallel]\ntensor = { mode = \"1d\", size = 4 }",
-       "run.toml:2: model.num_heads = 6 cannot be cut into 4 by parallel.tensor.mode = \"1d\" of 4 ranks. "
-       "Nearest: 4 or 8.",
-       4},
-      {"[model]\nhidden_size = 390\nffn_size = 8\n[parallel]\ntensor = { mode = \"3d\", size = 8 }",
-       "run.toml:2: model.hidden_size = 390 cannot be cut into 4 by parallel.tensor.mode = \"3d\" of 8 "
-       "ranks. Nearest: 388 or 392.",
-       8},
-      {"[train]\nmicrobatch_size = 2\n[parallel]\ntensor = { mode = \"3d\", size = 8 }",
-       "run.toml:2: train.microbatch_size = 2 cannot be cut into 4 by parallel.tensor.mode = \"3d\" of 8 "
-       "ranks. Nearest: 4.",
-       8},
-  });
-}
-
-TEST_CASE("batches, ranks, schedules, optimizers") {
-  check({
-      {"[train]\nglobal_batch_size = 10\nmicrobatch_size = 4",
-       "run.toml:2: train.global_batch_size = 10 is not a multiple of train.microbatch_size × parallel.data "
-       "= 4 × 2 = 8. "
-       "Nearest: 8 or 16. Microbatch sizes that divide 5: 1, 5.",
-       2},
-      {"[train]\nmicrobatch_size = 16",
-       "run.toml:2: train.global_batch_size = 8 is not a multiple of train.microbatch_size × parallel.data = "
-       "16 × 1 = 16. "
-       "Nearest: 16. Microbatch sizes that divide 8: 1, 2, 4, 8."},
-      {"[train]\nglobal_batch_size = 10",
-       "run.toml:2: train.global_batch_size = 10 cannot be shared evenly by 4 data-parallel ranks. Nearest: "
-       "8 or 12. Ranks that can share 10: 1, 2, 5, 10.",
-       4},
-      {"[train]\nglobal_batch_size = 16",
-       "run.toml:2: train.global_batch_size = 16 cannot be shared evenly by 7 data-parallel ranks. Nearest: "
-       "14 or 21. Ranks that can share 16: 1, 2, 4, 8, 16.",
-       7},
-      {"[train]\nglobal_batch_size = 16\nmicrobatch_size = 4",
-       "run.toml:2: train.global_batch_size = 16 is not a multiple of train.microbatch_size × parallel.data "
-       "= 4 × 3 = 12. Nearest: 12 or 24. Ranks that can share 4 microbatches: 1, 2, 4.",
-       3},
-      {"[parallel]\ndata = 3",
-       "run.toml:2: parallel.data = 3 does not fill 4 ranks. Set parallel.data = 4, or start 3 ranks.", 4},
-      {"[train]\nsteps = 50\n[schedule]\nwarmup_steps = 50",
-       "run.toml:4: schedule.warmup_steps = 50 is not below train.steps = 50: the rate would never reach its "
-       "peak. Nearest: 49."},
-      {"[schedule]\nwarmup_steps = 80\ntotal_steps = 80",
-       "run.toml:2: schedule.warmup_steps = 80 is not below schedule.total_steps = 80: the rate would never "
-       "reach its peak. "
-       "Nearest: 79."},
-      {"[schedule]\nname = \"wsd\"\nwarmup_steps = 600\ndecay_steps = 500",
-       "run.toml:4: schedule.warmup_steps = 600 + schedule.decay_steps = 500 is more than train.steps = "
-       "1000. "
-       "schedule.decay_steps can be at most 400."},
-      {"[schedule]\npower = 2.0",
-       "run.toml:2: schedule.power has no effect with schedule.name = \"cosine\". Remove it, or set "
-       "schedule.name to \"polynomial\"."},
-      {"[optimizer]\nmomentum = 0.9",
-       "run.toml:2: optimizer.momentum has no effect with optimizer.name = \"adamw\". Remove it, "
-       "or set optimizer.name to \"sgd\" or \"lars\"."},
-      {"[optimizer]\nname = \"sgd\"\nnesterov = true",
-       "run.toml:3: optimizer.nesterov = true needs optimizer.momentum above 0. Write for example "
-       "optimizer.momentum = 0.9."},
-      {"[optimizer]\nname = \"adafactor\"\nrelative_step = true\nlearning_rate = 1e-3",
-       "run.toml:4: optimizer.learning_rate has no effect with optimizer.relative_step = true. Remove it, or "
-       "set "
-       "optimizer.relative_step to false."},
-      {"[train]\nloss_scale = 1024",
-       "run.toml:2: train.loss_scale has no effect with train.precision = \"fp32\". Remove it, or "
-       "set train.precision to \"fp16\"."},
-      {"[train]\nsteps = 4\nprofile = true\n[schedule]\nname = \"constant\"",
-       "run.toml:2: train.profile_start = 3 and train.profile_steps = 3 end at step 5, after train.steps = "
-       "4."},
-      {"[run]\ndevice = \"cpu\"\n[comm]\nbackend = \"nccl\"",
-       "run.toml:4: comm.backend = \"nccl\" needs GPUs, but run.device = \"cpu\". Allowed there: auto, "
-       "local, gloo."},
-      {"[run]\ndevice = \"cuda\"\n[comm]\nbackend = \"local\"",
-       "run.toml:4: comm.backend = \"local\" carries CPU tensors, but run.device = \"cuda\". Allowed there: "
-       "auto, gloo, nccl."},
-  });
-}
-
-TEST_CASE("files and folders") {
-  const testing::ScratchFolder folder;
-  make_files(folder);
-  const std::string at = folder.path().string();
-  const auto data = [](const std::string& line) { return "[data]\n" + line; };
-  check({
-      {data("train = \"" + at + "/corups.txt\""), "run.toml:2: data.train = \"" + at +
-                                                      "/corups.txt\" does not exist. Did you mean \"" + at +
-                                                      "/corpus.txt\"?"},
-      {data("train = \"no-such-text\""), "run.toml:2: data.train = \"no-such-text\" does not exist in " +
-                                             std::filesystem::current_path().string() +
-                                             ". Write \"synthetic\" for random tokens."},
-      {data("train = \"a.txt,b.txt\""),
-       "run.toml:2: data.train = \"a.txt,b.txt\" does not exist in " +
-           std::filesystem::current_path().string() +
-           ". Several files are a list: data.train = [\"a.txt\", \"b.txt\"]."},
-      {data("train = \"synthetic\"\nvalidation = \"" + at + "/nothing*\""),
-       "run.toml:3: data.validation: " + at + "/nothing.txt is empty. Name a file with text."},
-      {data("train = []"),
-       "run.toml:2: data.train = [] names no file. Write \"synthetic\" for random tokens."},
-      {data("train = [\"" + at + "/corpus.txt\", \"synthetic\"]"),
-       "run.toml:2: data.train[1] = \"synthetic\" stands among files. It can only stand alone."},
-      {data("train = \"" + at + "/tokens.bin\""), "run.toml:2: data.train = \"" + at +
-                                                      "/tokens.bin\" has no \"" + at +
-                                                      "/tokens.idx\" beside it. Token files come in pairs."},
-      {data("train = \"" + at + "/*.jsonl\""),
-       "run.toml:2: data.train: " + at +
-           "/*.jsonl: no such file, folder or pattern. Relative paths start at " +
-           std::filesystem::current_path().string() + "."},
-      {data("train = \"" + at + "/empty\""),
-       "run.toml:2: data.train: " + at +
-           "/empty: the folder holds no text. Allowed: .txt, .text, .md, .jsonl, "
-           ".ndjson, .json (each also .gz, .zst), .idx with .bin."},
-      {data("train = \"" + at + "/corpus.txt\"\n[model]\nvocab_size = 256"),
-       "run.toml:4: model.vocab_size = 256 is smaller than the tokenizer \"bytes\", which has 257 ids. Set "
-       "model.vocab_size to at least 257."},
-      {data("train = \"synthetic\"\nvalidation = \"" + at + "/corpus.txt\"\nvalidation_fraction = 0.1"),
-       "run.toml:4: data.validation_fraction = 0.1 has no effect with data.validation. Remove one of them."},
-      {data("train = \"" + at + "/corpus.txt\"\n[train]\nevaluate_every = 10"),
-       "run.toml:4: train.evaluate_every = 10 needs validation data. Set data.validation, or "
-       "data.validation_fraction = "
-       "0.01."},
-      {data("train = \"synthetic\"\ntokenizer = \"" + at + "/tokens.json\""),
-       "run.toml:3: data.tokenizer = \"" + at + "/tokens.json\" does not exist. Did you mean \"" + at +
-           "/tokens.bin\"?"},
-      {data("train = \"synthetic\"\ntokenizer = \"" + at + "/empty\""),
-       "run.toml:3: data.tokenizer = \"" + at + "/empty\" is a folder without tokenizer.json."},
-      {"[run]\noutput = \"" + at + "/corpus.txt/run\"", "run.toml:2: run.output = \"" + at +
-                                                            "/corpus.txt/run\" cannot be created: " + at +
-                                                            "/corpus.txt is a file, not a folder."},
-      {"[run]\noutput = \"\"",
-       "run.toml:2: run.output = \"\" names no folder. Write for example run.output = \"runs/first\"."},
-  });
-}
-
 TEST_CASE("a model to start from") {
   const testing::ScratchFolder folder;
-  make_files(folder);
+  testing::make_files(folder);
   const std::string at = folder.path().string();
   check({
       {"[model]\nload = \"" + at + "/corpus.txt\"",
@@ -475,20 +265,6 @@ TEST_CASE("a model to start from") {
        "run.toml:5: data.sequence_length = 1024 is longer than model.max_positions = 512. Set "
        "data.sequence_length to at "
        "most 512."},
-  });
-}
-
-TEST_CASE("a machine without GPUs") {
-  if (at::hasCUDA()) return;
-  check({
-      {"[run]\ndevice = \"cuda\"",
-       "run.toml:2: run.device = \"cuda\", but this build or this machine has no GPU (`colossal doctor` "
-       "lists the "
-       "backends). Allowed here: auto, cpu."},
-      {"[comm]\nbackend = \"nccl\"",
-       "run.toml:2: comm.backend = \"nccl\" needs GPUs, but this build or this machine has none (`colossal "
-       "doctor` lists "
-       "the backends). Allowed here: auto, local, gloo."},
   });
 }
 
