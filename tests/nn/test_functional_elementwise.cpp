@@ -4,6 +4,7 @@
 #include "colossal/nn/functional/embedding.h"
 #include "colossal/nn/functional/norm.h"
 #include "colossal/nn/functional/rotary.h"
+#include "colossal/nn/functional/sum_rows.h"
 #include "tests/nn/compare.h"
 
 namespace {
@@ -197,3 +198,28 @@ TEST_CASE("errors name the function, what was given and what is allowed") {
 }
 
 }  // namespace
+
+TEST_CASE("the sum over rows: accumulated in fp32, the same bits on any number of threads") {
+  const int threads = at::get_num_threads();
+  const auto on_threads = [&](int count, const at::Tensor& x) {
+    at::set_num_threads(count);
+    const at::Tensor sum = F::sum_rows(x, at::kDouble);
+    at::set_num_threads(threads);
+    return sum;
+  };
+  for (const auto& shape : std::vector<std::vector<int64_t>>{{4097, 67}, {3, 5, 2050}, {1, 9}, {0, 7}}) {
+    CAPTURE(shape.front());
+    for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16, at::kHalf}) {
+      CAPTURE(type);
+      // Eighths that bf16 holds exactly, and fp32 their sums; bf16 would not.
+      const at::Tensor x =
+          (at::arange(c10::multiply_integers(shape)).remainder(101) / 8 - 3).to(type).view(shape);
+      const at::Tensor exact = x.to(at::kDouble).reshape({-1, shape.back()}).sum(0);
+      CHECK(at::equal(on_threads(1, x), exact));
+      CHECK((F::sum_rows(x, at::kBFloat16).scalar_type() == at::kBFloat16));
+      if (type == at::kHalf) continue;
+      const at::Tensor rough = normal(shape, 5, type);
+      CHECK(at::equal(on_threads(1, rough), on_threads(2, rough)));
+    }
+  }
+}

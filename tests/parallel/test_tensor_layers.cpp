@@ -122,6 +122,26 @@ TEST_CASE("norms of inputs with mean 1e4 and standard deviation 1 lose no more t
   }
 }
 
+TEST_CASE("fp16, which has no kernels of ours: norms and embeddings") {
+  const Body body = [](Site& site) {
+    const at::Tensor x = site.input("x", drawn("x", kStream, 3, 2), Place::stream),
+                     r = site.input("r", kStream, Place::stream);
+    for (const auto kind : {nn::NormOptions::Kind::layer, nn::NormOptions::Kind::rms}) {
+      const std::string name = kind == nn::NormOptions::Kind::rms ? "rms" : "layer";
+      const auto norm = site.add(name, site.make().norm({.kind = kind, .size = kWidth}));
+      site.output(name + " y", norm->forward(x), kStream, Place::stream);
+      const auto [sum, normed] = norm->add(x, r);
+      site.output(name + " sum", sum, kStream, Place::stream);
+      site.output(name + " normed", normed, kStream, Place::stream);
+    }
+    const auto table = site.add("table", site.make().embedding({.num_embeddings = 11, .size = kWidth}));
+    const at::Tensor ids =
+        (at::arange(kBatch * kLength, at::kLong) * 7).remainder(11).view({kBatch, kLength});
+    site.output("rows", table->forward(ids), kStream, Place::stream);
+  };
+  check_modes(body, 1e-2, at::kHalf);
+}
+
 TEST_CASE("attention: fused, grouped, multi-query, rotary, masked, with dropout on the probabilities") {
   check_modes([](Site& site) {
     const at::Tensor x = site.input("x", kStream, Place::stream);
@@ -332,6 +352,13 @@ TEST_CASE("sizes that the ranks cannot share are refused when the layer is made"
                 }) ==
         "layout of [2, 10, 4]: dim 1 of size 10 does not divide by 4 (tensor). Nearest sizes that do: 8 and "
         "12.");
+  CHECK(refused(one_d,
+                [](auto& make) {
+                  make.linears({{.in = 8, .out = {8}}, {.in = 12, .out = {8}}});
+                }) ==
+        "linears: the inputs of linear 0 and linear 1 differ (in = 8 and 12). Allowed: the same input, role "
+        "and "
+        "activation.");
   CHECK(refused(two_d, [](auto& make) { make.norm({.size = 10}); }) ==
         "layout of [10]: dim 0 of size 10 does not divide by 3 (column). Nearest sizes that do: 9 and 12.");
   CHECK(refused(three_d, [](auto& make) { make.linear({.in = 6, .out = {8}}); }) ==
