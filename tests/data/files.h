@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that tests write and read.
+// What tests of files of tokens and text share.
 #pragma once
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "colossal/data/open_data.h"
 #include "colossal/data/text_source.h"
 #include "tests/support/error.h"
+#include "tests/support/images.h"
 #include "tests/support/scratch.h"
 
 namespace colossal::testing {
-
-inline void write(const std::filesystem::path& file, const std::string& content) {
-  std::ofstream(file, std::ios::binary) << content;
-}
 
 // The message, with the folder of the test taken away.
 template <typename F>

@@ -19,7 +19,7 @@ using namespace colossal::data;
 using colossal::testing::all_tokens;
 using colossal::testing::error_in;
 using colossal::testing::ScratchFolder;
-using colossal::testing::write;
+using colossal::testing::write_file;
 
 namespace {
 
@@ -61,10 +61,10 @@ const std::string kLines =
 TEST_CASE("every text format gives the same documents, packed or not") {
   const ScratchFolder folder;
   const std::vector<std::string> expected = {"one", "two\n", "thrée"};
-  write(folder / "a.jsonl", kLines);
-  write(folder / "b.jsonl.gz", gzip(kLines));
-  write(folder / "c.jsonl.zst", zstd(kLines.substr(0, 20)) + zstd(kLines.substr(20)));  // two frames
-  write(folder / "d.txt.gz", gzip(kLines));
+  write_file(folder / "a.jsonl", kLines);
+  write_file(folder / "b.jsonl.gz", gzip(kLines));
+  write_file(folder / "c.jsonl.zst", zstd(kLines.substr(0, 20)) + zstd(kLines.substr(20)));  // two frames
+  write_file(folder / "d.txt.gz", gzip(kLines));
   for (const char* name : {"a.jsonl", "b.jsonl.gz", "c.jsonl.zst"})
     CHECK(documents(folder / name) == expected);
   CHECK(documents(folder / "d.txt.gz") == std::vector<std::string>{kLines});
@@ -75,7 +75,7 @@ TEST_CASE("a long text comes in parts that are the text") {
   std::string text;
   for (int64_t i = 0; text.size() < (size_t{70} << 20); ++i)
     text += fmt::format("line {}\n\n  indented {}\n", i, i * i);
-  write(folder / "long.txt", text);
+  write_file(folder / "long.txt", text);
   std::string joined;
   std::vector<bool> ends;
   for_each_text(folder / "long.txt", "text", RequireUtf8::yes, [&](const TextPart& part) {
@@ -90,7 +90,7 @@ TEST_CASE("a long text comes in parts that are the text") {
 TEST_CASE("wrong text files name file and line") {
   const ScratchFolder folder;
   const auto error = [&](const std::string& name, const std::string& content) {
-    write(folder / name, content);
+    write_file(folder / name, content);
     return error_in(folder, [&] { documents(folder / name); });
   };
   CHECK(error("a.txt", "fine\nfine\ncaf\xe9\n") ==
@@ -126,7 +126,7 @@ TEST_CASE("sources: files, folders, patterns, token files") {
   std::filesystem::create_directories(folder / "sub/deep");
   for (const char* name :
        {"sub/b.txt", "sub/a.jsonl.zst", "sub/deep/c.md", "sub/skip.png", "x1.txt", "x2.txt"})
-    write(folder / name, "x");
+    write_file(folder / name, "x");
   const auto names = [&](const std::vector<std::string>& sources) {
     std::vector<std::string> out;
     for (const auto& file : expand_sources(sources))
@@ -145,8 +145,8 @@ TEST_CASE("sources: files, folders, patterns, token files") {
 
 TEST_CASE("tokenising is cached, keyed by what it was made from, and leaves nothing half-done") {
   const ScratchFolder folder;
-  write(folder / "a.jsonl", kLines);
-  write(folder / "b.txt", "b");
+  write_file(folder / "a.jsonl", kLines);
+  write_file(folder / "b.txt", "b");
   const auto tokenizer = Tokenizer::load("bytes");
   std::vector<std::string> built;
   TokenizeOptions options{.cache = folder / "cache", .threads = 3};
@@ -164,12 +164,12 @@ TEST_CASE("tokenising is cached, keyed by what it was made from, and leaves noth
   CHECK(again.prefixes == prefixes);
   CHECK(again.built.empty());
   CHECK(built.size() == 2);
-  write(folder / "b.txt", "bb");
+  write_file(folder / "b.txt", "bb");
   CHECK(tokenize_cached(sources, *tokenizer, options).prefixes[1] != prefixes[1]);
   CHECK(built == std::vector<std::string>{"a.jsonl", "b.txt", "b.txt"});
   const auto gpt2 = Tokenizer::load(std::string(COLOSSAL_ORACLES) + "/tokenizers/gpt2-bytelevel");
   CHECK(cached_prefix(folder / "a.jsonl", *gpt2, options) != prefixes[0]);
-  write(folder / "b.txt", "caf\xe9");
+  write_file(folder / "b.txt", "caf\xe9");
   CHECK_THROWS_AS(tokenize_cached(sources, *gpt2, options), IoError);
   for (const auto& entry : std::filesystem::directory_iterator(folder / "cache")) {
     CHECK(entry.path().string().find(".tmp.") == std::string::npos);
@@ -182,7 +182,7 @@ TEST_CASE("the ids do not depend on the number of threads") {
   std::string lines;
   for (int i = 0; i < 500; ++i)
     lines += nlohmann::json{{"text", std::string(i % 90, 'a') + fmt::format(" the {}", i)}}.dump() + "\n";
-  write(folder / "a.jsonl", lines);
+  write_file(folder / "a.jsonl", lines);
   const auto tokenizer = Tokenizer::load(std::string(COLOSSAL_ORACLES) + "/tokenizers/llama2-bpe");
   tokenize_file(folder / "a.jsonl", folder / "one", *tokenizer, {.threads = 1});
   tokenize_file(folder / "a.jsonl", folder / "four", *tokenizer, {.threads = 4});
@@ -192,8 +192,8 @@ TEST_CASE("the ids do not depend on the number of threads") {
 
 TEST_CASE("sequences are packed from the stream, every token a label once, validation kept apart") {
   const ScratchFolder folder;
-  write(folder / "a.txt", "abcdefghij");
-  write(folder / "b.txt", "klmnopqrst");
+  write_file(folder / "a.txt", "abcdefghij");
+  write_file(folder / "b.txt", "klmnopqrst");
   DataOptions options{.train = {(folder / "a.txt").string(), (folder / "b.txt").string()},
                       .validation_fraction = 0.25,
                       .sequence_length = 4,
@@ -222,7 +222,7 @@ TEST_CASE("sequences are packed from the stream, every token a label once, valid
 
 TEST_CASE("wrong requests for data") {
   const ScratchFolder folder;
-  write(folder / "a.txt", "abc");
+  write_file(folder / "a.txt", "abc");
   DataOptions options{
       .train = {(folder / "a.txt").string()}, .sequence_length = 4, .tokenize = {.cache = folder / "cache"}};
   CHECK(error_in(folder, [&] { open_data(options); }) ==
@@ -238,7 +238,7 @@ TEST_CASE("wrong requests for data") {
   options.validation_fraction = 1;
   CHECK(error_in(folder, [&] { open_data(options); }) ==
         "held-out fraction 1 of the data. Allowed: 0 to below 1, for example 0.01.");
-  write(folder / "b.txt", std::string(999, 'x'));
+  write_file(folder / "b.txt", std::string(999, 'x'));
   options = {
       .train = {(folder / "b.txt").string()}, .sequence_length = 16, .tokenize = {.cache = folder / "cache"}};
   options.validation_fraction = 0.01;
@@ -251,7 +251,7 @@ TEST_CASE("wrong requests for data") {
   options.validation_fraction = 0;
   options.train = {(folder / "bad.jsonl").string()};
   options.tokenize.cache = folder / "new" / "cache";
-  write(folder / "bad.jsonl", "{");
+  write_file(folder / "bad.jsonl", "{");
   CHECK(error_in(folder, [&] { open_data(options); }) == "data.train: bad.jsonl:1: is not valid JSON.");
   CHECK_FALSE(std::filesystem::exists(folder / "new"));
   options.validation = options.train;
@@ -271,8 +271,8 @@ TEST_CASE("wrong requests for data") {
 
 TEST_CASE("text that is too short leaves no trace, and takes nothing away that others have built") {
   const ScratchFolder folder;
-  write(folder / "short.txt", "abc");
-  write(folder / "long.txt", std::string(999, 'x'));
+  write_file(folder / "short.txt", "abc");
+  write_file(folder / "long.txt", std::string(999, 'x'));
   const std::vector<std::string> too_short = {(folder / "short.txt").string()},
                                  enough = {(folder / "long.txt").string()};
   DataOptions options{
@@ -307,15 +307,15 @@ TEST_CASE("text that is too short leaves no trace, and takes nothing away that o
 
 TEST_CASE("colossal tokenize --output") {
   const ScratchFolder folder;
-  write(folder / "a.txt", "abc");
-  write(folder / "b.jsonl.gz", gzip(kLines));
+  write_file(folder / "a.txt", "abc");
+  write_file(folder / "b.jsonl.gz", gzip(kLines));
   std::ostringstream out;
   const std::vector<std::string> inputs = {(folder / "a.txt").string(), (folder / "b.jsonl.gz").string()};
   tokenize_files(inputs, folder / "out", *Tokenizer::load("bytes"), {}, out);
   CHECK(out.str().starts_with((folder / "out/a").string() +
                               ".bin: 1 documents, 4 tokens, 0.75 bytes per token, "));
   CHECK(TokenFile(folder / "out/b").num_documents() == 3);
-  write(folder / "b.txt", "x");
+  write_file(folder / "b.txt", "x");
   const std::vector<std::string> twice = {(folder / "b.txt").string(), (folder / "b.jsonl.gz").string()};
   CHECK(error_in(folder, [&] {
           tokenize_files(twice, folder / "out", *Tokenizer::load("bytes"), {}, out);

@@ -10,7 +10,7 @@ using namespace colossal::data;
 using colossal::testing::all_tokens;
 using colossal::testing::error_in;
 using colossal::testing::ScratchFolder;
-using colossal::testing::write;
+using colossal::testing::write_file;
 
 TEST_CASE("token files come back, in 16 and in 32 bits, with Megatron's bytes") {
   const ScratchFolder folder;
@@ -42,8 +42,8 @@ TEST_CASE("token files come back, in 16 and in 32 bits, with Megatron's bytes") 
   put(uint64_t{1}), put(uint8_t{4}), put(uint64_t{2}), put(uint64_t{3});
   put(int32_t{2}), put(int32_t{1}), put(int64_t{0}), put(int64_t{8}), put(int64_t{0}), put(int64_t{1}),
       put(int64_t{2});
-  write(folder / "m.idx", index);
-  write(folder / "m.bin", std::string("\7\0\0\0\10\0\0\0\11\0\0\0", 12));
+  write_file(folder / "m.idx", index);
+  write_file(folder / "m.bin", std::string("\7\0\0\0\10\0\0\0\11\0\0\0", 12));
   CHECK(all_tokens(TokenStream(std::vector<std::filesystem::path>{folder / "m"})) ==
         std::vector<int64_t>{7, 8, 9});
   TokenFileWriter same(folder / "n", 70'000);
@@ -65,7 +65,7 @@ TEST_CASE("damaged token files name file and fact") {
   writer.finish();
   const std::string index = read_file(folder / "t.idx");
   const auto error = [&](const std::string& changed) {
-    write(folder / "t.idx", changed);
+    write_file(folder / "t.idx", changed);
     return error_in(folder, [&] { TokenFile file(folder / "t"); });
   };
   CHECK(error(index.substr(0, 80)) ==
@@ -92,7 +92,7 @@ TEST_CASE("damaged token files name file and fact") {
   changed[index.size() - 16] = 9;
   CHECK(error(changed) == "t.idx: document mark 2 is 9, not between 1 and 3 sequences.");
   CHECK(error(index) == "no error");
-  write(folder / "t.bin", "12345");
+  write_file(folder / "t.bin", "12345");
   CHECK(error(index) == "t.bin: 5 bytes, but t.idx promises 6 tokens of 2 bytes. One of the two is damaged.");
   std::filesystem::remove(folder / "t.bin");
   CHECK(error(index).starts_with("t.bin: "));
