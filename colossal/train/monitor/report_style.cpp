@@ -51,6 +51,7 @@ button:hover, select:hover { border-color: var(--soft); }
 .runs { display: flex; flex-wrap: wrap; gap: 6px; }
 .runs:empty { display: none; }
 .chip { display: inline-flex; align-items: center; gap: 7px; text-align: left; overflow-wrap: anywhere; }
+td .chip { min-width: 22ch; }
 .chip.off { opacity: 0.45; text-decoration: line-through; }
 .dot { width: 10px; height: 10px; border-radius: 50%; display: inline-block; flex: none; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)); gap: 12px; }
