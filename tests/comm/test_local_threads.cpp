@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
+#include <sched.h>
+
+#include <future>
+#include <thread>
 
 #include "local_cases.h"
 
@@ -50,4 +54,43 @@ TEST_CASE("reductions of every dtype and op") {
       check_reductions(backend, n, index, 70'001);
     }));
   }
+}
+
+namespace {
+
+// Whether two members that may run on these cores find themselves crowded.
+std::array<bool, 2> crowded(const std::array<int, 2>& cores) {
+  std::promise<std::string> ticket;
+  std::array<bool, 2> found{};
+  const auto member = [&](int index) {
+    cpu_set_t mine;
+    CPU_ZERO(&mine);
+    CPU_SET(cores[index], &mine);
+    REQUIRE(sched_setaffinity(0, sizeof mine, &mine) == 0);
+    Place place;
+    place.group = "data";
+    place.ranks = {0, 1};
+    place.index = index;
+    place.tell = [&](const std::string& text) { ticket.set_value(text); };
+    place.hear = [&] { return ticket.get_future().get(); };
+    found[index] = Session(place).crowded();
+  };
+  std::thread other(member, 1);
+  std::thread(member, 0).join();
+  other.join();
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("members that are bound to a core each are not crowded") {
+  cpu_set_t usable;
+  REQUIRE(sched_getaffinity(0, sizeof usable, &usable) == 0);
+  std::vector<int> cores;
+  for (int i = 0; i < CPU_SETSIZE; ++i) {
+    if (CPU_ISSET(i, &usable)) cores.push_back(i);
+  }
+  if (cores.size() < 2) return;
+  CHECK(crowded({cores[0], cores[1]}) == std::array{false, false});
+  CHECK(crowded({cores[0], cores[0]}) == std::array{true, true});
 }

@@ -21,14 +21,18 @@ void copy_bytes(std::byte* to, const std::byte* from, int64_t bytes) {
 
 // Above this, one copy straight from the other's tensor beats two through a staging room.
 constexpr int64_t kDirectBytes = 8 << 10;
-// Except that a long broadcast between processes is faster when root and receivers both copy.
-constexpr int64_t kStagedBroadcastBytes = 512 << 10;
+// It takes a second round, which is dear where members take turns on a core.
+constexpr int64_t kCrowdedDirectBytes = 16 << 10;
+// A long broadcast between processes is faster when root and receivers both copy.
+constexpr int64_t kStagedBroadcastBytes = 2 << 20;
 
 constexpr uint8_t kUneven = 1;
 
 }  // namespace
 
-bool Collectives::direct(int64_t bytes) const { return reach_.direct() && bytes > kDirectBytes; }
+bool Collectives::direct(int64_t bytes) const {
+  return reach_.direct() && bytes > (session_.crowded() ? kCrowdedDirectBytes : kDirectBytes);
+}
 
 std::byte* Collectives::scratch(size_t bytes) {
   if (scratch_.size() < bytes) {
@@ -92,7 +96,8 @@ void Collectives::broadcast(Lane lane, const at::Tensor& x, int root) {
   const int64_t total = x.nbytes();
   const Lockstep::Call call{
       .op = Op::broadcast, .dtype = x.scalar_type(), .root = root, .count = x.numel(), .in = data};
-  if (direct(total) && (reach_.threads() || total < kStagedBroadcastBytes)) {
+  const int64_t staged_from = session_.crowded() ? 0 : kStagedBroadcastBytes;
+  if (direct(total) && (reach_.threads() || total < staged_from)) {
     lockstep_.open(lane, call);
     if (me_ != root) {
       Touching touching(session_);
@@ -101,7 +106,7 @@ void Collectives::broadcast(Lane lane, const at::Tensor& x, int root) {
     lockstep_.exchange();
     return;
   }
-  const int64_t chunk = chunk_bytes(1);
+  const int64_t chunk = chunk_bytes(2);
   for (int64_t at = 0; at == 0 || at < total; at += chunk) {
     const int64_t bytes = std::min(chunk, total - at);
     if (me_ == root) {

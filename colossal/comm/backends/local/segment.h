@@ -7,6 +7,8 @@
 // It is a memfd that the others open through /proc/<pid>/fd, so nothing is left behind when every member is killed.
 // Threads of one process share one mapping. Only the atomics may be touched without the protocol of lockstep.h and mail.h.
 #pragma once
+#include <sched.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -52,6 +54,7 @@ struct alignas(2 * kLine) Member {
   int64_t pid = 0;
   uint64_t started = 0;  // of the process, in clock ticks since boot: with pid it names a process for good
   uint64_t probe = 0;    // address of a word that holds the segment's nonce
+  cpu_set_t cores = {};  // that it may run on
   std::atomic<uint32_t> status;
   std::atomic<uint32_t> touching;  // it reads memory of other threads directly
   char reason[448];                // why it failed; valid once status is failed

@@ -27,12 +27,6 @@ void futex_wake(std::atomic<uint32_t>& word) {
   syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
-int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 uint32_t number(Status status) { return static_cast<uint32_t>(status); }
 
 }  // namespace
@@ -45,13 +39,20 @@ Session::Session(const Place& place)
                     "\"gloo\".",
                     group_, place.size(), kMaxMembers));
   }
+  join(place);
   // Spinning (up to about 0.1 ms) pays only where every member has a core of its own; elsewhere the peer may need this
   // one. To yield where there are enough cores would hand a time slice to whatever else runs on the host.
-  const bool crowded = place.size() > usable_cores();
+  const bool crowded = size() > num_cores();
   max_spins_ = crowded ? 0 : 8192;
   max_yields_ = crowded ? 64 : 0;
   spins_[static_cast<int>(Lane::caller)] = max_spins_;
-  join(place);
+}
+
+// Of all members together: each may be bound to its own.
+int Session::num_cores() const {
+  cpu_set_t all = self().cores;
+  for (int i = 0; i < size(); ++i) CPU_OR(&all, &all, &segment_.member(i).cores);
+  return CPU_COUNT(&all);
 }
 
 void Session::join(const Place& place) {
@@ -64,6 +65,7 @@ void Session::join(const Place& place) {
   Member& me = self();
   me.pid = getpid();
   me.started = process_started(me.pid);
+  sched_getaffinity(0, sizeof me.cores, &me.cores);
   me.status.store(number(Status::present), std::memory_order_release);
   std::atomic<uint32_t>& attached = segment_.attached();
   attached.fetch_add(1);

@@ -59,7 +59,8 @@ class Session {
   const std::string& group() const { return group_; }
   const Segment& segment() const { return segment_; }
   Member& self() const { return segment_.member(index_); }
-  bool threads() const { return threads_; }  // all members share this address space
+  bool threads() const { return threads_; }         // all members share this address space
+  bool crowded() const { return max_yields_ > 0; }  // members share cores
   bool alive() const {
     return self().status.load(std::memory_order_relaxed) == static_cast<uint32_t>(Status::present);
   }
@@ -87,6 +88,7 @@ class Session {
  private:
   using Clock = std::chrono::steady_clock;
   void join(const Place& place);
+  int num_cores() const;
   bool mark_failed(const std::string& reason) noexcept;
   void ring_everyone() const noexcept;
   void outlast_readers() const;
