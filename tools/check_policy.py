@@ -33,6 +33,7 @@ BANNED = [
 ]
 CLANG_FORMAT = "14"  # versions differ in details; this one is Debian 12's
 C10D = re.compile(r'#include\s+[<"](torch/csrc/distributed|gloo/)')
+TENSOR_MODE = re.compile(r'\b(one_d|two_d|two_and_half_d|three_d)\b|"(1d|1d-sequence|2d|2\.5d|3d)"')
 INCLUDE = re.compile(r'#include\s+"colossal/([a-z_]+)/')
 
 
@@ -50,6 +51,8 @@ def check(path, text):
                 yield number, why
         if C10D.search(line) and layer != "comm" and not path.match("bench/*_vs_c10d.cpp"):
             yield number, "c10d and gloo headers belong to colossal/comm (and to what is measured against c10d)"
+        if layer in ("optim", "checkpoint", "train") and TENSOR_MODE.search(line):
+            yield number, f"{layer} works by layouts and names no mode of tensor parallelism: that belongs to parallel/tensor"
         found = INCLUDE.search(line)
         if layer and found and found[1] != layer and found[1] not in LAYERS[layer]:
             yield number, f"{layer} may not include {found[1]} (allowed: {', '.join(LAYERS[layer]) or 'nothing'})"

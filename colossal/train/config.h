@@ -17,7 +17,7 @@
 
 #include "colossal/base/config/value.h"
 #include "colossal/base/json.h"
-#include "colossal/parallel/tensor/mode.h"
+#include "colossal/parallel/tensor/tensor_section.h"
 
 namespace colossal::train {
 
@@ -137,17 +137,9 @@ struct ScheduleSection {
   std::string decay = "cosine";
 };
 
-struct TensorSection {
-  parallel::TensorMode mode = parallel::TensorMode::none;
-  int64_t size = 1;
-  int64_t depth = 1;
-  bool keep_gathered = false;
-  parallel::TensorParallel how() const { return {mode, size, depth}; }
-};
-
 struct ParallelSection {
   std::optional<int64_t> data;  // filled: all ranks / tensor.size
-  TensorSection tensor;
+  parallel::TensorSection tensor;
   double bucket_mb = 25.0;
   bool overlap = true;
 };

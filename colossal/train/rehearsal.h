@@ -3,7 +3,7 @@
 // where nobody else exists, this is what a rank of any run would need, known before one is started; nothing is stored or computed.
 //
 //   auto world = comm::World::fake(0, 64, at::kMeta);
-//   StepCost cost = rehearse(world, {.model = models::preset("gpt3-175b"), .tensor = {parallel::TensorMode::two_d, 64}, .batch_size = 64});
+//   StepCost cost = rehearse(world, {.model = models::preset("gpt3-175b"), .tensor = how, .batch_size = 64});
 //   fmt::print("{} of memory\n", human_bytes(cost.peak_bytes));
 //
 // Thread safety: one rank, one thread; counts are those of the whole process. Collective in a world of several ranks.

@@ -4,17 +4,6 @@
 #include "colossal/train/config/model_sizes.h"
 
 namespace colossal::train {
-namespace {
-
-std::vector<std::pair<std::string, parallel::TensorMode>> tensor_mode_names() {
-  std::vector<std::pair<std::string, parallel::TensorMode>> names;
-  for (const std::string_view name : parallel::kTensorModes)
-    names.emplace_back(name, static_cast<parallel::TensorMode>(names.size()));
-  return names;
-}
-
-}  // namespace
-
 void describe_run(config::Section<RunSection>& s) {
   s.key("name", &RunSection::name, "Name of the run in reports and progress lines.")
       .unset_means("the name of the file without .toml");
@@ -134,37 +123,13 @@ void describe_data(config::Section<DataSection>& s) {
       .unset_means("<run.output>/tokens");
 }
 
-namespace {
-
-void describe_tensor(config::Section<TensorSection>& s) {
-  s.choice(
-       "mode", &TensorSection::mode, tensor_mode_names(),
-       "How the matrices of a layer are shared. 1d: by columns and rows; 1d-sequence: 1d, and the sequence "
-       "in between; "
-       "2d, 2.5d, 3d: weights and activations in blocks over a square, a stack of squares, a cube of ranks.")
-      .meant("2.5", "2.5d")
-      .meant("sequence", "1d-sequence");
-  s.key("size", &TensorSection::size,
-        "Ranks that share one replica of the model. 2d: q x q, 2.5d: depth x q x q, 3d: q x q x q.")
-      .at_least(1)
-      .also_called({"tp", "tensor_parallel_size", "tp_size"});
-  s.key("depth", &TensorSection::depth, "2.5d: how many squares are stacked.").at_least(1);
-  s.key("keep_gathered", &TensorSection::keep_gathered,
-        "Keep what was gathered for a product until backward, instead of gathering it again: less "
-        "communication, more memory.")
-      .only_with("parallel.tensor.mode", {"1d-sequence", "3d"});
-}
-
-}  // namespace
-
 void describe_parallel(config::Section<ParallelSection>& s) {
   s.key("data", &ParallelSection::data,
         "Data-parallel ranks: replicas of the model, each with its share of the batch.")
       .at_least(1)
       .unset_means("all ranks / parallel.tensor.size")
       .also_called({"dp", "data_parallel", "data_parallel_size", "dp_size", "replicas"});
-  s.table("tensor", &ParallelSection::tensor,
-          "Tensor parallelism, written as `tensor = { mode = \"2d\", size = 4 }`.", describe_tensor);
+  s.table("tensor", &ParallelSection::tensor, parallel::kTensorSectionHelp, parallel::describe_tensor);
   s.key("bucket_mb", &ParallelSection::bucket_mb,
         "Gradients below 1 MiB are summed over the data ranks in buckets of this many MiB, each as soon as "
         "it is "
