@@ -10,7 +10,7 @@ namespace {
 
 int run(int argc, char** argv) {
   CLI::App app(
-      "Trains language models (GPT-2, Llama, Qwen2) in parallel: one program, one TOML file per run.",
+      "Trains models of text and images in parallel: one program, one TOML file per run.",
       "colossal");
   teach(app);
   app.set_version_flag("--version", kVersion, "show the version");

@@ -128,7 +128,7 @@ TEST_CASE("help: what the program is, its commands, and for every option that ta
   const Finished help = run_colossal({"--help"});
   CHECK(help.exit_code == 0);
   CHECK(help.output.starts_with(
-      "Trains language models (GPT-2, Llama, Qwen2) in parallel: one program, one TOML file per run.\n"
+      "Trains models of text and images in parallel: one program, one TOML file per run.\n"
       "Usage: colossal [OPTIONS] COMMAND\n"));
   CHECK(run_colossal({}).output == help.output);
   CHECK(run_colossal({"help"}).output == help.output);
