@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The local backend against Open MPI's shared memory: the same processes, the same buffers, taking turns.
 //
-//   mpirun -n 2 build/bench/bench_local_vs_mpi [--staged] [--max-bytes N] > local_vs_mpi.jsonl
+//   mpirun -n 2 build/bench/bench_local_vs_mpi [--staged] [--op NAME] [--max-bytes N]
 //
 // fp32; `bytes` is the full tensor of each rank. A sample is the time per call over a batch, of the slowest rank; JSON lines
 // in microseconds.

@@ -4,7 +4,8 @@
 
     bench/training.py [--workloads w1,w2,w3] [--dtypes fp32,bf16] [--layouts 1x2,2x1] [--rounds 3]
 
-A layout is ranks x threads of each; 4x1/1d shares the model among the ranks by that tensor mode, against PyTorch's DTensor. One JSON line per run goes to --out, a table of medians to standard output.
+A layout is ranks x threads of each; 4x1/1d shares the model among the ranks by that tensor mode, against PyTorch's DTensor. One JSON
+line per run goes to --out (runs/training.jsonl), a table of medians to standard output.
 The PyTorch side is any program that takes `WORKLOAD --dtype fp32|bf16 --mode eager|ddp|tp --steps N --warmup N`, builds
 the model of bench/workloads/WORKLOAD.toml and prints `RESULT {"tok_s": .., "step_s": .., "rss_mib": [..], "first_step_s": ..}`.
 """
@@ -93,7 +94,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--warmup", type=int, default=2)
-    parser.add_argument("--out", default="training.jsonl")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs/training.jsonl")
     parser.add_argument("--table", metavar="FILE", help="run nothing, print the table of a file that --out wrote")
     parser.add_argument("--colossal", default=ROOT / "build/colossal")
     parser.add_argument("--python", default=ROOT / ".venv/bin/python")
@@ -105,7 +106,8 @@ def main():
         for ours, theirs in zip(runs[::2], runs[1::2]):
             results[ours["workload"], ours["dtype"], f"{ours['ranks']}x{ours['threads']}" + ("/" + ours["mode"] if ours.get("mode") else "")].append((ours, theirs))
         return table(results)
-    with open(args.out, "a", encoding="utf8") as out:
+    args.out.parent.mkdir(exist_ok=True)
+    with args.out.open("a", encoding="utf8") as out:
         for number in range(args.rounds):
             for workload in args.workloads.split(","):
                 for dtype in args.dtypes.split(","):
