@@ -29,9 +29,8 @@ test-all: build ## run every suite, the slow ones too
 check-cuda: setup ## compile and link everything with CUDA and NCCL (needs nvcc and 20 GB of disk, no GPU)
 	@tools/check_cuda.sh
 
-docs: build ## regenerate docs/config.md and the JSON schema of run files
-	@$(BUILD)/colossal config --markdown > docs/config.md
-	@$(BUILD)/colossal config --schema > docs/config.schema.json
+docs: build ## write anew what pages quote of the program: docs/config.md, tables and pictures of docs/tensor
+	@COLOSSAL_UPDATE_DOCS=1 ctest --test-dir $(BUILD) -R 'train/test_run_config|parallel/test_volume_pages|cli/process_layout' --output-on-failure
 
 format: ## clang-format the tree
 	@git ls-files '*.h' '*.cpp' | xargs clang-format -i

@@ -167,7 +167,7 @@ std::string renewed(const std::string& page) {
 TEST_CASE("docs/tensor shows what the program says and draws") {
   const ScratchFolder scratch;
   const bool update = std::getenv("COLOSSAL_UPDATE_DOCS") != nullptr;
-  INFO("renew them: COLOSSAL_UPDATE_DOCS=1 build/tests/test_cli -tc='docs/tensor*'");
+  INFO("renew them: make docs");
   const fs::path folder = kSource + "docs/tensor";
   int num_pages = 0;
   for (const auto& entry : fs::directory_iterator(folder)) {

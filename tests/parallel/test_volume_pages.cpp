@@ -102,7 +102,7 @@ std::string comparison() {
 
 TEST_CASE("docs/tensor has the numbers that the formulas give") {
   const bool update = std::getenv("COLOSSAL_UPDATE_DOCS") != nullptr;
-  INFO("renew them: COLOSSAL_UPDATE_DOCS=1 build/tests/test_parallel -tc='docs/tensor*'");
+  INFO("renew them: make docs");
   const auto check_page = [&](const std::string& name, const std::string& numbers) {
     CAPTURE(name);
     const std::filesystem::path path = std::string(COLOSSAL_SOURCE_DIR "/docs/tensor/") + name + ".md";

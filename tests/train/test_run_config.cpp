@@ -77,30 +77,6 @@ TEST_CASE("presets, families and loaded models fill the sizes that are not given
   CHECK(loaded.model.num_kv_heads == 2);
 }
 
-TEST_CASE("published sizes have the published numbers of parameters") {
-  const auto parameters = [](const std::string& name) {
-    const RunConfig c = parse("", {"model.preset=" + name});
-    return models::count_parameters(model_config(c.model, {})).total;
-  };
-  CHECK(parameters("gpt2") == 124'439'808);
-  CHECK(parameters("gpt2-medium") == 354'823'168);
-  CHECK(parameters("gpt2-large") == 774'030'080);
-  CHECK(parameters("gpt2-xl") == 1'557'611'200);
-  CHECK(parameters("tinyllama-1.1b") == 1'100'048'384);
-  CHECK(parameters("llama-7b") == 6'738'415'616);
-  CHECK(parameters("llama2-7b") == 6'738'415'616);
-  CHECK(parameters("llama-13b") == 13'015'864'320);
-  CHECK(parameters("llama2-13b") == 13'015'864'320);
-  CHECK(parameters("llama2-70b") == 68'976'648'192);
-  CHECK(parameters("llama3-8b") == 8'030'261'248);
-  CHECK(parameters("llama3.1-70b") == 70'553'706'496);
-  CHECK(parameters("llama3.2-1b") == 1'235'814'400);
-  CHECK(parameters("llama3.2-3b") == 3'212'749'824);
-  CHECK(parameters("qwen2-0.5b") == 494'032'768);
-  CHECK(parameters("qwen2-1.5b") == 1'543'714'304);
-  CHECK(parameters("qwen2-7b") == 7'615'616'512);
-}
-
 TEST_CASE("every preset passes all rules and means the same to the model") {
   int presets = 0;
   for (const models::Family& family : models::families()) {
@@ -224,7 +200,7 @@ TEST_CASE("the dump says where a value was set") {
 TEST_CASE("docs/config.md is what the declarations say") {
   const std::filesystem::path page = COLOSSAL_SOURCE_DIR "/docs/config.md";
   if (std::getenv("COLOSSAL_UPDATE_DOCS") != nullptr) write_file_durably(page, run_config_reference());
-  INFO("renew it: COLOSSAL_UPDATE_DOCS=1 build/tests/test_train -tc='docs/config.md*'");
+  INFO("renew it: make docs");
   CHECK(read_file(page) == run_config_reference());
 }
 
