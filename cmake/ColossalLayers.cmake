@@ -31,7 +31,7 @@ function(colossal_layer name)
   endif()
   if(name STREQUAL data)
     target_link_libraries(colossal_data PRIVATE PkgConfig::STB)
-    # two files with a small class of the same name each, alone for the sake of plain names
+    # compiled alone: it has classes (Simple, Sequence) of the names of those in normalizer.cpp
     set_source_files_properties(${PROJECT_SOURCE_DIR}/colossal/data/tokenizers/decoder.cpp
                                 PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   endif()

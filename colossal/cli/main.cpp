@@ -9,9 +9,8 @@ namespace colossal::cli {
 namespace {
 
 int run(int argc, char** argv) {
-  CLI::App app(
-      "Trains models of text and images in parallel: one program, one TOML file per run.",
-      "colossal");
+  CLI::App app("Trains models of text and images in parallel: one program, one TOML file per run.",
+               "colossal");
   teach(app);
   app.set_version_flag("--version", kVersion, "show the version");
   app.require_subcommand(1);
