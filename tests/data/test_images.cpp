@@ -8,10 +8,7 @@
 
 #include "colossal/base/file.h"
 #include "colossal/data/loader.h"
-#include "colossal/data/open_data.h"
-#include "tests/support/error.h"
-#include "tests/support/images.h"
-#include "tests/support/scratch.h"
+#include "tests/data/files.h"
 
 using namespace colossal;
 using namespace colossal::data;
@@ -25,17 +22,6 @@ std::vector<int64_t> first_of(int64_t count) {
   std::vector<int64_t> all(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i) all[static_cast<size_t>(i)] = i;
   return all;
-}
-
-std::string without(const ScratchFolder& folder, std::string text) {
-  const std::string prefix = folder.path().string() + "/";
-  for (size_t at = text.find(prefix); at != text.npos; at = text.find(prefix)) text.erase(at, prefix.size());
-  return text;
-}
-
-template <class Body>
-std::string told(const ScratchFolder& folder, Body body) {
-  return without(folder, error_of(body));
 }
 
 DataOptions pictures(const std::filesystem::path& train) {
@@ -264,18 +250,18 @@ TEST_CASE("damaged IDX files") {
   const auto open = [&] { open_images(images); };
   const auto with_images = [&](const std::string& bytes) {
     write_file(images, bytes);
-    const std::string text = told(folder, open);
+    const std::string text = error_in(folder, open);
     write_file(images, good_images);
     return text;
   };
   const auto with_labels = [&](const std::string& bytes) {
     write_file(labels, bytes);
-    const std::string text = told(folder, open);
-    CHECK(told(folder, [&] { image_facts(images); }) == text);
+    const std::string text = error_in(folder, open);
+    CHECK(error_in(folder, [&] { image_facts(images); }) == text);
     write_file(labels, good_labels);
     return text;
   };
-  CHECK(told(folder, open) == "no error");
+  CHECK(error_in(folder, open) == "no error");
   CHECK(with_images("") ==
         "train-images-idx3-ubyte: no IDX file of images. It begins with nothing, not with 00 00 08 03 and 3 "
         "sizes of 4 bytes.");
@@ -304,16 +290,16 @@ TEST_CASE("damaged IDX files") {
   CHECK(with_labels(idx_header({2}) + std::string{0, 1}) ==
         "train-labels-idx1-ubyte: holds 2 labels, and train-images-idx3-ubyte holds 7 images.");
   std::filesystem::remove(labels);
-  CHECK(told(folder, open) ==
+  CHECK(error_in(folder, open) ==
         "train-images-idx3-ubyte: has no train-labels-idx1-ubyte beside it, with the classes of the images.");
   write_file(folder / "gz-images-idx3-ubyte.gz", "not packed");
-  CHECK(told(folder, [&] { open_images(folder / "gz-images-idx3-ubyte.gz"); }) ==
+  CHECK(error_in(folder, [&] { open_images(folder / "gz-images-idx3-ubyte.gz"); }) ==
         "gz-images-idx3-ubyte.gz: is not a gzip file.");
 }
 
 TEST_CASE("folders and files that are no images") {
   const ScratchFolder folder;
-  const auto open = [&](const char* name) { return told(folder, [&] { open_images(folder / name); }); };
+  const auto open = [&](const char* name) { return error_in(folder, [&] { open_images(folder / name); }); };
   write_file(folder / "text.txt", "x");
   CHECK(open("text.txt") ==
         "text.txt: no images. Allowed: a folder that holds a folder of images for each class, or an IDX "
@@ -330,7 +316,7 @@ TEST_CASE("folders and files that are no images") {
         "empty/dog: holds no image. Known are .png, .jpg, .jpeg, .bmp, .gif, .pgm, .ppm, .tga.");
   write_file(folder / "bad/cat/1.png", "x");
   write_file(folder / "bad/dog/1.png", "x");
-  CHECK(told(folder, [&] { open_images(folder / "bad")->pixels(1, 3); }) ==
+  CHECK(error_in(folder, [&] { open_images(folder / "bad")->pixels(1, 3); }) ==
         "bad/dog/1.png: cannot be decoded (unknown image type).");
 }
 
@@ -339,7 +325,7 @@ TEST_CASE("wrong requests for images") {
   const auto train = write_idx(folder.path(), "train", kSizes);
   const auto other = write_idx(folder.path(), "other", {.count = 4, .height = 4, .width = 4, .classes = 4});
   DataOptions options = pictures(train);
-  const auto told_of = [&] { return told(folder, [&] { open_data(options); }); };
+  const auto told_of = [&] { return error_in(folder, [&] { open_data(options); }); };
   options.sizes.num_classes = 2;
   CHECK(told_of() ==
         "model.num_classes = 2 is fewer than the 3 classes of data.train = \"train-images-idx3-ubyte\". "

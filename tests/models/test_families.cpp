@@ -13,14 +13,33 @@ using namespace colossal;
 using namespace colossal::models;
 
 TEST_CASE("presets have the published numbers of parameters") {
-  const std::pair<const char*, int64_t> published[] = {
-      {"gpt2-124m", 124439808},    {"gpt2-medium", 354823168},  {"gpt2-large", 774030080},
-      {"gpt2-xl", 1557611200},     {"gpt3-175b", 174604259328}, {"llama-7b", 6738415616},
-      {"llama2-13b", 13015864320}, {"llama3-8b", 8030261248},   {"llama3-70b", 70553706496},
-      {"llama3.2-1b", 1235814400}, {"qwen2-0.5b", 494032768},   {"qwen2-7b", 7615616512},
-      {"bert-base", 110106428},    {"bert-large", 336226108},   {"vit-tiny-16", 5717416},
-      {"vit-small-16", 22050664},  {"vit-base-16", 86567656},   {"vit-large-16", 304326632},
-      {"vit-huge-14", 632045800}};
+  const std::pair<const char*, int64_t> published[] = {{"gpt2", 124439808},
+                                                       {"gpt2-124m", 124439808},
+                                                       {"gpt2-medium", 354823168},
+                                                       {"gpt2-large", 774030080},
+                                                       {"gpt2-xl", 1557611200},
+                                                       {"gpt3-175b", 174604259328},
+                                                       {"tinyllama-1.1b", 1100048384},
+                                                       {"llama-7b", 6738415616},
+                                                       {"llama-13b", 13015864320},
+                                                       {"llama2-7b", 6738415616},
+                                                       {"llama2-13b", 13015864320},
+                                                       {"llama2-70b", 68976648192},
+                                                       {"llama3-8b", 8030261248},
+                                                       {"llama3-70b", 70553706496},
+                                                       {"llama3.1-70b", 70553706496},
+                                                       {"llama3.2-1b", 1235814400},
+                                                       {"llama3.2-3b", 3212749824},
+                                                       {"qwen2-0.5b", 494032768},
+                                                       {"qwen2-1.5b", 1543714304},
+                                                       {"qwen2-7b", 7615616512},
+                                                       {"bert-base", 110106428},
+                                                       {"bert-large", 336226108},
+                                                       {"vit-tiny-16", 5717416},
+                                                       {"vit-small-16", 22050664},
+                                                       {"vit-base-16", 86567656},
+                                                       {"vit-large-16", 304326632},
+                                                       {"vit-huge-14", 632045800}};
   for (const auto& [name, count] : published) {
     CAPTURE(name);
     CHECK(count_parameters(preset(name)).total == count);

@@ -151,8 +151,8 @@ TEST_CASE("values do not depend on threads or dtype") {
   const at::Tensor two = normal(kKey, shape, whole(shape), 0, 1, at::kDouble);
   at::set_num_threads(threads);
   CHECK(at::equal(one, two));
-  CHECK(at::equal(one.to(at::kFloat), normal(kKey, shape, whole(shape), 0, 1, at::kFloat)));
-  CHECK(at::equal(one.to(at::kFloat), normal(kKey, shape, whole(shape), 0, 1, at::kFloat)));
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16})
+    CHECK(at::equal(one.to(dtype), normal(kKey, shape, whole(shape), 0, 1, dtype)));
 }
 
 TEST_CASE("statistics") {
