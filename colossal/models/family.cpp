@@ -23,8 +23,6 @@ std::string hint(const std::string& word, const std::vector<std::string>& allowe
                      near ? fmt::format(" Did you mean \"{}\"?", *near) : "");
 }
 
-int64_t elements(const tensor::Layout& layout) { return c10::multiply_integers(layout.shape()); }
-
 // Not what looks rows up, nor what sees one token of a sequence.
 bool meets_every_token(const nn::Layer& layer) {
   return dynamic_cast<const nn::DenseEmbedding*>(&layer) == nullptr &&
@@ -182,13 +180,13 @@ ParameterCount count_parameters(const ModelConfig& config) {
   nn::DenseFactory make(comm::Mesh(), std::make_shared<nn::StepState>(), {.device = at::kMeta});
   const auto model = build(config, make);
   ParameterCount count;
-  for (const nn::Parameter& p : nn::parameters(*model, make.mesh())) count.total += elements(p.layout());
+  for (const nn::Parameter& p : nn::parameters(*model, make.mesh())) count.total += p.layout().numel();
   for (const auto& module : model->modules(/*include_self=*/false)) {
     const auto* layer = dynamic_cast<const nn::Layer*>(module.get());
     if (layer == nullptr || !meets_every_token(*layer)) continue;
     const auto weight = layer->specs().find("weight");
     if (weight != layer->specs().end() && weight->second.layout.shape().size() > 1)
-      count.matmul += elements(weight->second.layout);
+      count.matmul += weight->second.layout.numel();
   }
   return count;
 }

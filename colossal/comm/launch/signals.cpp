@@ -79,9 +79,7 @@ SignalFlags::~SignalFlags() {
   for (int i = 0; i < 3; i++) sigaction(kSignals[i], &previous[i], nullptr);
 }
 
-bool SignalFlags::save_requested() const { return save.load(); }
 bool SignalFlags::take_save_request() { return save.exchange(false); }
 bool SignalFlags::stop_requested() const { return stop.load() != 0; }
-int SignalFlags::stop_signal() const { return stop.load(); }
 
 }  // namespace colossal::comm

@@ -21,10 +21,8 @@ class SignalFlags {
   SignalFlags(const SignalFlags&) = delete;
   SignalFlags& operator=(const SignalFlags&) = delete;
 
-  bool save_requested() const;
   bool take_save_request();     // reads and clears
   bool stop_requested() const;  // stays set
-  int stop_signal() const;      // SIGTERM or SIGINT; 0 while no stop is requested
 };
 
 }  // namespace colossal::comm

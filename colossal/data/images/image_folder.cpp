@@ -68,8 +68,7 @@ class ImageFolder final : public ImageSource {
       throw IoError(fmt::format("{}: cannot be decoded ({}).", path.string(), stbi_failure_reason()));
     return at::from_blob(decoded.get(), {height, width, channels}, at::kByte)
         .permute({2, 0, 1})
-        .contiguous()
-        .clone();
+        .clone(at::MemoryFormat::Contiguous);
   }
 
  private:

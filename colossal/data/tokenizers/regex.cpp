@@ -4,8 +4,6 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#include <cctype>
-
 #include "colossal/base/error.h"
 #include "colossal/data/tokenizers/unicode_tables.h"
 
@@ -212,18 +210,6 @@ void Regex::for_each_match(std::string_view text, FunctionRef<void(size_t, size_
       while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) ++at;
     }
   }
-}
-
-std::string Regex::quote(std::string_view text) {
-  std::string pattern;
-  for (const char c : text) {
-    if (static_cast<unsigned char>(c) < 0x80 && !std::isalnum(static_cast<unsigned char>(c))) {
-      pattern += fmt::format(R"(\x{{{:x}}})", static_cast<unsigned>(c));
-    } else {
-      pattern += c;
-    }
-  }
-  return pattern;
 }
 
 }  // namespace colossal::data

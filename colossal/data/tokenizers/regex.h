@@ -25,9 +25,6 @@ class Regex {
   // Non-empty matches from left to right in valid UTF-8.
   void for_each_match(std::string_view text, FunctionRef<void(size_t, size_t)> visit) const;
 
-  // A pattern that matches `text` itself.
-  static std::string quote(std::string_view text);
-
  private:
   struct Code;
   std::unique_ptr<Code> code_;

@@ -36,4 +36,7 @@ void check_files(const RunConfig& c, config::Review& review);
 // Up to six divisors of `n`, those nearest to `wanted`, ascending: "1, 2, 3, 4, 6, 8".
 std::string divisors_near(int64_t n, int64_t wanted);
 
+// The multiples of `unit` around `value`: "8 or 16", or "8" when there is none below.
+std::string multiples_near(int64_t value, int64_t unit);
+
 }  // namespace colossal::train

@@ -2,8 +2,7 @@
 // Between [model] and the families of colossal/models: what may be named, and what is filled in from a preset or from
 // the model that model.load names.
 //
-//   models::ModelConfig sizes = known_sizes(c.model).value();
-//   fill_sizes(c.model, sizes);
+//   fill_sizes(c.model, small_sizes(c.model.family));
 //
 // Thread-safe: pure functions; read_loaded reads files.
 #pragma once

@@ -29,12 +29,14 @@ std::string divisors_near(int64_t n, int64_t wanted) {
   return fmt::format("{}", fmt::join(divisors, ", "));
 }
 
+std::string multiples_near(int64_t value, int64_t unit) {
+  const int64_t below = value / unit * unit;
+  return below == 0 ? fmt::format("{}", unit) : fmt::format("{} or {}", below, below + unit);
+}
+
 namespace {
 
-bool is_rotary(const std::string& family) {
-  const std::vector<std::string> rotary = rotary_families();
-  return std::ranges::find(rotary, family) != rotary.end();
-}
+bool is_rotary(const std::string& family) { return models::foreign_family(family, "model.family").rotary; }
 
 // A key beside model.load may only say what the loaded model says, too.
 void check_against_loaded(const RunConfig& asked, const RunConfig& loaded, config::Review& review) {

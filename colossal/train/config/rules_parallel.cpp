@@ -18,11 +18,9 @@ void resolve_parallel(ParallelSection& p, config::Review& review, int64_t world_
   const int64_t tensor = p.tensor.size, data = p.data.value_or(world_size / tensor);
   const char* s = world_size == 1 ? "" : "s";
   if (tensor > 1 && !p.data && world_size % tensor != 0) {
-    const int64_t below = world_size / tensor * tensor;
-    review.require(
-        false, {"parallel.tensor.size"},
-        fmt::format("parallel.tensor.size = {} does not divide {} rank{}. Start {}{} ranks.", tensor,
-                    world_size, s, below == 0 ? "" : fmt::format("{} or ", below), below + tensor));
+    review.require(false, {"parallel.tensor.size"},
+                   fmt::format("parallel.tensor.size = {} does not divide {} rank{}. Start {} ranks.", tensor,
+                               world_size, s, multiples_near(world_size, tensor)));
   } else if (tensor > 1 && data * tensor != world_size) {
     review.reject(
         "parallel.data",
@@ -49,13 +47,12 @@ void check_tensor_parallel(const RunConfig& c, config::Review& review) {
     int64_t ways = 1;
     for (const comm::Axes& axes : cuts) ways = std::max<int64_t>(ways, mesh.axes_size(axes));
     if (!value || *value % ways == 0) return;
-    const int64_t below = *value / ways * ways;
     review.require(
         false, {key, "parallel.tensor.size", "parallel.tensor.mode"},
         fmt::format("{} = {} cannot be cut into {} by parallel.tensor.mode = \"{}\" of {} ranks. Nearest: "
-                    "{}{}.",
+                    "{}.",
                     key, *value, ways, parallel::kTensorModes[static_cast<size_t>(how.mode)], how.size,
-                    below == 0 ? "" : fmt::format("{} or ", below), below + ways));
+                    multiples_near(*value, ways)));
   };
   const ModelSection& m = c.model;
   need(m.num_heads, "model.num_heads", {who.inner.hidden});

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fills and checks [run], [train], [optimizer], [schedule], [parallel] and [comm].
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <cmath>
 
@@ -9,20 +8,6 @@
 
 namespace colossal::train {
 namespace {
-
-// The multiples of `unit` around `value`: "8 or 16", or "8" when there is none below.
-std::string multiples_near(int64_t value, int64_t unit) {
-  const int64_t below = value / unit * unit;
-  return below == 0 ? fmt::format("{}", unit) : fmt::format("{} or {}", below, below + unit);
-}
-
-std::string divisors(int64_t n) {
-  std::vector<int64_t> all;
-  for (int64_t d = 1; d <= n && all.size() < 8; ++d) {
-    if (n % d == 0) all.push_back(d);
-  }
-  return fmt::format("{}", fmt::join(all, ", "));
-}
 
 void check_schedule(RunConfig& c, config::Review& review) {
   ScheduleSection& s = c.schedule;
@@ -72,7 +57,7 @@ void resolve_batch(RunConfig& c, config::Review& review) {
   std::string fix = fmt::format("Nearest: {}.", multiples_near(t.global_batch_size, unit));
   if (t.global_batch_size % data == 0) {
     fix += fmt::format(" Microbatch sizes that divide {}: {}.", t.global_batch_size / data,
-                       divisors(t.global_batch_size / data));
+                       divisors_near(t.global_batch_size / data, *t.microbatch_size));
   }
   if (t.global_batch_size % *t.microbatch_size == 0) {
     fix += fmt::format(" Ranks that can share {} microbatches: {}.", t.global_batch_size / *t.microbatch_size,
