@@ -114,7 +114,7 @@ at::Tensor first_statistic(const NormRows& rows, bool centred) {
     const at::Tensor wide = x.reshape({-1, x.size(-1)}).to(wide_type(x.scalar_type()));
     return centred ? wide.sum(1) : wide.square().sum(1);
   }
-  const at::Tensor out = like_rows(x);
+  at::Tensor out = like_rows(x);
   with_type(x, [&](auto zero) {
     using T = decltype(zero);
     const NormForwardArguments<T> a{.x = read<T>(adds ? rows.term : x),
@@ -132,7 +132,7 @@ at::Tensor centred_squares(const at::Tensor& x, const at::Tensor& mean) {
   RECORD_FUNCTION("colossal::norm", {});
   if (!has_kernel(x))
     return (x.reshape({-1, x.size(-1)}).to(mean.scalar_type()) - column(mean)).square().sum(1);
-  const at::Tensor out = at::empty_like(mean);
+  at::Tensor out = at::empty_like(mean);
   with_type(x, [&](auto zero) {
     using T = decltype(zero);
     using A = simd::Wide<T>;
