@@ -4,7 +4,8 @@
 
     bench/every_mode.py configs/vit-fashion-mnist.toml [--colossal build/colossal] [--out runs/modes] [--set section.key=value ...]
 
-Prints a JSON line per run: losses and accuracies, and how far its curve is from that of the run without tensor parallelism.
+Prints a JSON line per run: losses (with their parts) and accuracies, and how far its curve is from that of the run without tensor
+parallelism.
 """
 import argparse
 import json
@@ -49,7 +50,9 @@ def main():
         row = {"benchmark": "every_mode", "config": args.config, "mode": mode, "ranks": size, "steps": len(losses),
                "first_loss": losses[0], "last_loss": losses[-1],
                "distance": [max(abs(a - b) for a, b in zip(losses[:n], dense[:n])) for n in (10, 100, len(losses))]}
-        for key in ("validation_loss", "validation_accuracy"):
+        parts = [key for key in steps[0] if key.endswith("_loss") and not key.startswith("validation_")]
+        row["parts"] = {key: [values(steps, key)[0], values(steps, key)[-1]] for key in parts}
+        for key in sorted({key for step in steps for key in step if key.startswith("validation_")}):
             row[key] = values(steps, key)
         row["seconds"] = round(sum(values(steps, "step_seconds")), 1)
         print(json.dumps(row), flush=True)

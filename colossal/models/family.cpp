@@ -160,6 +160,11 @@ std::vector<InputInfo> inputs_of(const ModelConfig& config) {
   return inputs;
 }
 
+std::map<std::string, std::string> loss_parts(const ModelConfig& config) {
+  if (!config.next_sentence) return {};
+  return {{"labels", "masked_lm"}, {"next_sentence_label", "next_sentence"}};
+}
+
 std::string_view task_text(Task task) {
   switch (task) {
     case Task::masked_language: return "fills in masked tokens";

@@ -6,6 +6,7 @@
 //
 // Thread-safe: pure functions over constants.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -84,6 +85,9 @@ std::shared_ptr<LanguageModel> build_language_model(const ModelConfig& config, n
 
 // What such a model takes, its labels included.
 std::vector<InputInfo> inputs_of(const ModelConfig& config);
+
+// What the parts of the loss are called, by the name of their labels ("labels": "masked_lm"). Empty where there is one kind of labels.
+std::map<std::string, std::string> loss_parts(const ModelConfig& config);
 
 // "predicts the next token"
 std::string_view task_text(Task task);

@@ -21,9 +21,9 @@ Outputs LanguageModel::outputs(const Inputs& inputs) {
   return {{"logits", logits(input(inputs, "input_ids"), {.key_mask = key_mask(inputs)})}};
 }
 
-at::Tensor LanguageModel::loss(const Inputs& inputs, const TargetCounts& counts) {
-  return loss(input(inputs, "input_ids"), input(inputs, "labels"), counts.at("labels"),
-              {.key_mask = key_mask(inputs)});
+Losses LanguageModel::losses(const Inputs& inputs, const TargetCounts& counts) {
+  return {{"labels", loss(input(inputs, "input_ids"), input(inputs, "labels"), counts.at("labels"),
+                          {.key_mask = key_mask(inputs)})}};
 }
 
 Scores LanguageModel::scores(const Inputs& inputs) {

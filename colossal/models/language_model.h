@@ -22,12 +22,13 @@ class LanguageModel : public Model {
   // The whole of it.
   at::Tensor hidden(const at::Tensor& ids, const Pass& pass = {});  // [b, s, h]
   at::Tensor logits(const at::Tensor& ids, const Pass& pass = {});  // [b, s, vocab]
+  using Model::loss;
   // labels: aligned, see nn::HeadLayer; num_targets: over the global batch.
   at::Tensor loss(const at::Tensor& ids, const at::Tensor& labels, double num_targets, const Pass& pass = {});
 
   // "input_ids", "attention_mask"; "labels" are aligned, too (next_tokens).
   Outputs outputs(const Inputs& inputs) override;
-  at::Tensor loss(const Inputs& inputs, const TargetCounts& counts) override;
+  Losses losses(const Inputs& inputs, const TargetCounts& counts) override;
   Scores scores(const Inputs& inputs) override;
 
   // Empty caches for sequences of at most `capacity` positions.

@@ -7,6 +7,12 @@ Score score_of(const nn::functional::TokenScores& scores) {
   return {scores.log_probs.sum(at::kDouble), scores.right.sum(at::kDouble)};
 }
 
+at::Tensor Model::loss(const Inputs& inputs, const TargetCounts& counts) {
+  at::Tensor sum;
+  for (const auto& [labels, part] : losses(inputs, counts)) sum = sum.defined() ? sum + part : part;
+  return sum;
+}
+
 void Model::add_blocks(const BlockParts& parts, nn::LayerFactory& make) {
   auto list = register_module("blocks", std::make_shared<nn::Layer>());
   for (int64_t i = 0; i < config_.num_layers; ++i) {

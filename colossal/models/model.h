@@ -33,6 +33,8 @@ struct Score {
 };
 Score score_of(const nn::functional::TokenScores& scores);
 using Scores = std::map<std::string, Score>;  // by the name of the labels
+// By the name of the labels: (sum of -log p(label)) / count, 0-d, fp32 or wider.
+using Losses = std::map<std::string, at::Tensor>;
 
 class Model : public nn::Layer {
  public:
@@ -44,9 +46,10 @@ class Model : public nn::Layer {
 
   // Which inputs there are says models::inputs_of (family.h). "logits", and what else the model scores.
   virtual Outputs outputs(const Inputs& inputs) = 0;
-  // The sum over the kinds of labels of (sum of -log p(label)) / count, 0-d, fp32 or wider. counts: over the global batch, so that the
-  // losses (and gradients) of data-parallel ranks and microbatches add up.
-  virtual at::Tensor loss(const Inputs& inputs, const TargetCounts& counts) = 0;
+  // counts: over the global batch, so that the losses (and gradients) of data-parallel ranks and microbatches add up.
+  virtual Losses losses(const Inputs& inputs, const TargetCounts& counts) = 0;
+  // Their sum.
+  at::Tensor loss(const Inputs& inputs, const TargetCounts& counts);
   // For evaluation: no gradient.
   virtual Scores scores(const Inputs& inputs) = 0;
 

@@ -65,4 +65,12 @@ MemoryCounter* meta_memory() {
 
 double number_in(const at::Tensor& x, double assumed) { return x.is_meta() ? assumed : x.item<double>(); }
 
+std::vector<double> numbers_in(const at::Tensor& x, double assumed) {
+  std::vector<double> numbers(static_cast<size_t>(x.numel()), assumed);
+  if (x.is_meta()) return numbers;
+  const at::Tensor here = x.to(at::kCPU, at::kDouble).contiguous();
+  std::copy_n(here.const_data_ptr<double>(), numbers.size(), numbers.begin());
+  return numbers;
+}
+
 }  // namespace colossal::tensor

@@ -10,6 +10,8 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <vector>
+
 #include "colossal/tensor/memory_counter.h"
 
 namespace colossal::tensor {
@@ -23,5 +25,7 @@ MemoryCounter* meta_memory();
 
 // The number in a tensor of one element; `assumed` where there is none (meta).
 double number_in(const at::Tensor& x, double assumed);
+// Those of a tensor [n], in one copy to the host.
+std::vector<double> numbers_in(const at::Tensor& x, double assumed);
 
 }  // namespace colossal::tensor

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "colossal/base/text.h"
 #include "colossal/comm/collectives.h"
 #include "colossal/optim/gradient_norm.h"
 #include "colossal/parallel/data/gradient_reducer.h"
@@ -30,6 +31,28 @@ std::unique_ptr<GradientReducer> make_reducer(const Context& context, const opti
 double loss_factor(const EngineOptions& options, const Context& context) {
   if (options.loss_scope == LossScope::global_sum) return 1;
   return 1 / static_cast<double>(options.accumulation * context.data_size());
+}
+
+std::vector<std::string> names_of(const LossParts& parts) {
+  std::vector<std::string> names;
+  for (const auto& [name, part] : parts) names.push_back(name);
+  return names;
+}
+
+at::Tensor add_up(const LossParts& parts) {
+  at::Tensor sum;
+  for (const auto& [name, part] : parts) sum = sum.defined() ? sum + part : part;
+  if (!sum.defined()) throw ShapeError("engine.backward: the loss has no part. Allowed: at least one.");
+  return sum;
+}
+
+// fp64 [parts].
+at::Tensor side_by_side(const LossParts& parts) {
+  at::Tensor numbers = at::empty({static_cast<int64_t>(parts.size())},
+                                 at::dtype(at::kDouble).device(parts.begin()->second.device()));
+  int64_t i = 0;
+  for (const auto& [name, part] : parts) numbers.narrow(0, i++, 1).copy_(part.detach().reshape({1}));
+  return numbers;
 }
 
 }  // namespace
@@ -70,11 +93,21 @@ void Engine::zero_grad() {
   if (microbatch_ == 0) reducer_->begin_step();
 }
 
-void Engine::backward(const at::Tensor& loss) {
-  const at::Tensor share = loss.detach().to(at::kDouble, /*non_blocking=*/false, /*copy=*/true);
-  loss_sum_ = microbatch_ == 0 ? share : loss_sum_ + share;
+void Engine::backward(const LossParts& parts) {
+  const at::Tensor loss = add_up(parts), own = side_by_side(parts);
+  if (microbatch_ == 0) {
+    loss_names_ = names_of(parts);
+    loss_sums_ = own;
+  } else {
+    if (names_of(parts) != loss_names_)
+      throw ShapeError(
+          fmt::format("engine.backward: the loss has the parts {}, that of the first micro-batch of this "
+                      "step {}. Allowed: the same.",
+                      join(names_of(parts), ", "), join(loss_names_, ", ")));
+    loss_sums_ += own;
+  }
   const bool last = ++microbatch_ == options_.accumulation;
-  if (last) loss_work_ = comm::all_reduce_async(loss_sum_, context_.data_group());
+  if (last) loss_work_ = comm::all_reduce_async(loss_sums_, context_.data_group());
   reducer_->begin_backward(last ? GradientReducer::Pass::reduce : GradientReducer::Pass::accumulate);
   const double factor = loss_factor(options_, context_) * (scaler_ ? scaler_->scale() : 1.0);
   (factor == 1.0 ? loss : loss * factor).backward();
@@ -87,7 +120,12 @@ StepReport Engine::step() {
   microbatch_ = 0;
   const optim::GradientNorm norm = measure_gradients();
   report.boundary = true;
-  report.loss = tensor::number_in(loss_sum_, 0) * loss_factor(options_, context_);
+  const std::vector<double> losses = tensor::numbers_in(loss_sums_, 0);
+  for (size_t i = 0; i < losses.size(); ++i) {
+    const double part = losses[i] * loss_factor(options_, context_);
+    report.loss_parts[loss_names_[i]] = part;
+    report.loss += part;
+  }
   report.loss_scale = scaler_ ? scaler_->scale() : 1.0;
   report.grad_norm = norm.value / report.loss_scale;
   report.learning_rate = schedule_(num_steps_);

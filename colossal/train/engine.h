@@ -10,6 +10,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,6 +41,9 @@ enum class LossScope {
 
 enum class NonfinitePolicy { skip, stop };
 
+// A loss in parts, each of one element: the loss is their sum.
+using LossParts = std::map<std::string, at::Tensor>;
+
 struct EngineOptions {
   int64_t accumulation = 1;  // micro-batches per optimizer step
   LossScope loss_scope = LossScope::microbatch_mean;
@@ -59,7 +63,8 @@ struct StepReport {
   bool applied = false;   // false: skipped because of NaN or Inf (or an fp16 overflow)
   int64_t step = 0;       // steps completed, this one included
   double loss = 0;        // of the global batch, normalised as the engine's loss_scope says
-  double grad_norm = 0;   // global L2 norm before clipping, unscaled
+  std::map<std::string, double> loss_parts;  // that add up to it, by the names that backward() was given
+  double grad_norm = 0;                      // global L2 norm before clipping, unscaled
   double learning_rate = 0;
   double loss_scale = 1;
   std::string nonfinite;  // parameter whose gradient is NaN or Inf, empty if none
@@ -84,8 +89,10 @@ class Engine {
 
   void zero_grad();
   // `loss` has one element. The sum of the losses over micro-batches and data-parallel ranks travels beside the last
-  // backward pass: it costs no waiting of its own.
-  void backward(const at::Tensor& loss);
+  // backward pass: it costs no waiting of its own, nor do the parts of a loss cost a collective more.
+  void backward(const at::Tensor& loss) { backward(LossParts{{"loss", loss}}); }
+  // ShapeError unless all micro-batches of a step have the same parts, at least one.
+  void backward(const LossParts& parts);
   // NonfiniteStep, on all ranks alike, when the loss or a gradient of any rank is not finite and options say stop.
   StepReport step();
 
@@ -115,8 +122,9 @@ class Engine {
   std::unique_ptr<optim::LossScaler> scaler_;
   std::unique_ptr<parallel::GradientReducer> reducer_;
   int64_t num_steps_ = 0;
-  int64_t microbatch_ = 0;  // backward passes since the last boundary
-  at::Tensor loss_sum_;     // fp64; over the micro-batches, after the last one over the ranks
+  int64_t microbatch_ = 0;               // backward passes since the last boundary
+  std::vector<std::string> loss_names_;  // of the parts
+  at::Tensor loss_sums_;  // fp64 [parts]; over the micro-batches, after the last one over the ranks
   comm::Work loss_work_;
 };
 

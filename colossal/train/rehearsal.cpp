@@ -104,9 +104,9 @@ StepCost rehearse(const std::shared_ptr<comm::World>& world, const Rehearsal& r)
     tensor::reset_peak(device);
     const auto start = std::chrono::steady_clock::now();
     {
-      const at::Tensor loss = model->loss(batch, counts);
+      const models::Losses losses = model->losses(batch, counts);
       cost.activation_bytes = live() - cost.input_bytes - cost.state_bytes;
-      engine.backward(loss);
+      engine.backward(losses);
     }
     engine.step();
     if (i == 0) continue;

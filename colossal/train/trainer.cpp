@@ -38,12 +38,16 @@ Load load_of(const RunConfig& config, const models::ModelConfig& model) {
   return load;
 }
 
-Validation validation_of(const Evaluation& result, models::Task task) {
-  const auto found = result.labels.find("labels"), pairs = result.labels.find("next_sentence_label");
+Validation validation_of(const Evaluation& result, const models::ModelConfig& model) {
+  const models::Task task = models::family(model.family).task;
+  const auto found = result.labels.find("labels");
   if (found == result.labels.end()) return {};
   Validation validation{.loss = result.loss, .num_targets = found->second.num_targets};
   if (task != models::Task::causal_language) validation.accuracy = found->second.accuracy;
-  if (pairs != result.labels.end()) validation.next_sentence_accuracy = pairs->second.accuracy;
+  for (const auto& [labels, name] : models::loss_parts(model)) {
+    const LabelScore& score = result.labels.at(labels);
+    validation.parts[name] = {.loss = score.loss, .accuracy = score.accuracy};
+  }
   validation.targets = task == models::Task::image_classification ? "images"
                        : task == models::Task::masked_language    ? "masked tokens"
                                                                   : "tokens";
@@ -163,9 +167,9 @@ Trainer::StepOutcome Trainer::train_step() {
   for (const data::Batch& batch : batches) {
     p.model->state().first_row = batch.first_row;
     p.profiler->phase("forward");
-    const at::Tensor loss = p.model->loss(models::moved_to(batch.inputs, context_.device()), targets);
+    const models::Losses losses = p.model->losses(models::moved_to(batch.inputs, context_.device()), targets);
     p.profiler->phase("backward");
-    p.engine.backward(loss);
+    p.engine.backward(losses);
   }
   p.profiler->phase("optimizer");
   try {
@@ -209,6 +213,8 @@ void Trainer::report(const StepOutcome& outcome) {
                       .loss_scale = outcome.report.loss_scale,
                       .applied = outcome.report.applied,
                       .nonfinite = outcome.report.nonfinite};
+  for (const auto& [labels, name] : models::loss_parts(p.model->config()))
+    metrics.parts[name].loss = outcome.report.loss_parts.at(labels);
   p.monitor->step(std::move(metrics));
 }
 
@@ -259,8 +265,7 @@ void Trainer::evaluate() {
                                             context_);
   p.engine.train();
   if (p.monitor) {
-    p.monitor->validation(p.engine.num_steps(),
-                          validation_of(result, models::family(p.model->config().family).task));
+    p.monitor->validation(p.engine.num_steps(), validation_of(result, p.model->config()));
   }
 }
 

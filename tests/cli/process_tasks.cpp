@@ -75,7 +75,7 @@ void check_same_curve(const BothRuns& runs) {
   REQUIRE(two.size() == kFewSteps);
   for (int i = 0; i < kFewSteps; i++) CHECK(std::abs(one[i] - two[i]) < 1e-10);
   const Json a = metrics_of(runs.one).back(), b = metrics_of(runs.two).back();
-  for (const char* key : {"validation_accuracy", "next_sentence_accuracy"})
+  for (const char* key : {"validation_accuracy", "validation_next_sentence_accuracy"})
     CHECK(a.value(key, -1.0) == b.value(key, -1.0));
 }
 
@@ -95,7 +95,9 @@ TEST_CASE("configs/bert-text.toml") {
   const std::string& output = bert().first.output;
   CHECK(count(output, "bert 4 x 128, 4 heads, vocabulary 260: ") == 1);
   CHECK(count(output, "1 rank, 16 sequences of 48 tokens per step") == 1);
-  CHECK(count(output, "% (next sentence ") == 3);  // two evaluations and the last words
+  CHECK(count(output, "), accuracy of masked lm ") == 3);  // two evaluations and the last words
+  CHECK(count(output, "%, of next sentence ") == 3);
+  CHECK(count(output, "  masked lm ") == kFewSteps);
   CHECK(count(output, " masked tokens\n") == 2);
 }
 

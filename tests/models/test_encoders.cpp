@@ -88,6 +88,11 @@ TEST_CASE("the loss is the mean of -log p over the targets of each kind of label
     if (config.next_sentence) expected += mean("seq_relationship_logits", "next_sentence_label");
     const TargetCounts counts = count_targets(batch);
     CHECK(model->loss(batch, counts).item<double>() == doctest::Approx(expected).epsilon(1e-13));
+    const Losses losses = model->losses(batch, counts);
+    CHECK(losses.size() == counts.size());
+    CHECK(losses.at("labels").item<double>() == doctest::Approx(mean("logits", "labels")).epsilon(1e-13));
+    CHECK(loss_parts(config).size() == (config.next_sentence ? 2 : 0));
+    for (const auto& [labels, name] : loss_parts(config)) CHECK(losses.contains(labels));
     TargetCounts twice = counts;  // as on one of two ranks
     for (auto& [name, count] : twice) count *= 2;
     CHECK(model->loss(batch, twice).item<double>() == doctest::Approx(expected / 2).epsilon(1e-13));

@@ -53,4 +53,6 @@ TEST_CASE("meta tensors have addresses of their own, so that casts and buckets t
 TEST_CASE("a number on meta is what the caller assumes") {
   CHECK(number_in(nothing({}), 7) == 7);
   CHECK(number_in(at::scalar_tensor(3.5), 7) == 3.5);
+  CHECK((numbers_in(nothing({2}), 7) == std::vector<double>{7, 7}));
+  CHECK((numbers_in(at::arange(6).view({2, 3}).select(1, 1), 7) == std::vector<double>{1, 4}));
 }

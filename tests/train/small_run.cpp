@@ -141,7 +141,15 @@ void check_close(const Outcome& a, const Outcome& b, double tolerance) {
     CHECK(a.steps[i].learning_rate == b.steps[i].learning_rate);
     CHECK(std::abs(a.steps[i].loss - b.steps[i].loss) <= tolerance);
     CHECK(a.steps[i].validation_accuracy == b.steps[i].validation_accuracy);
-    CHECK(a.steps[i].next_sentence_accuracy == b.steps[i].next_sentence_accuracy);
+    CHECK(a.steps[i].parts.size() == b.steps[i].parts.size());
+    for (const auto& [name, part] : a.steps[i].parts) {
+      CAPTURE(name);
+      const PartMetrics& other = b.steps[i].parts.at(name);
+      CHECK(std::abs(part.loss - other.loss) <= tolerance);
+      REQUIRE(part.validation_loss.has_value() == other.validation_loss.has_value());
+      CHECK(std::abs(part.validation_loss.value_or(0) - other.validation_loss.value_or(0)) <= tolerance);
+      CHECK(part.validation_accuracy == other.validation_accuracy);
+    }
     CHECK(std::abs(a.steps[i].grad_norm - b.steps[i].grad_norm) <= tolerance);
   }
   REQUIRE(a.tensors.size() == b.tensors.size());

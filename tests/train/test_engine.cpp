@@ -264,6 +264,88 @@ TEST_CASE("the loss that a step reports is that of the global batch, whatever it
 
 namespace {
 
+// Steps on `ranks`, each with two micro-batches, of a loss in two parts (or their sum); and how many collectives they were.
+struct Parted {
+  std::vector<StepReport> reports;
+  int64_t num_collectives = 0;
+};
+enum class Given { parts, sum };
+
+Parted parted_steps(int ranks, Given given, LossScope scope) {
+  Parted seen;
+  comm::run_ranks(ranks, [&](std::shared_ptr<comm::World> world) {
+    const Context context = launch_on(std::move(world));
+    auto [engine, loader] = initialize(context, std::make_shared<Net>(0), {.name = "sgd"}, squared, points(),
+                                       {.global_batch_size = 8,
+                                        .microbatch_size = 4 / ranks,
+                                        .precision = at::kDouble,
+                                        .loss_scope = scope});
+    const int64_t before = context.world->recorder().total().calls;
+    std::vector<StepReport> reports;
+    for (int step = 0; step < 3; ++step) {
+      engine.zero_grad();
+      for (const data::Batch& batch : loader.next_step()) {
+        const at::Tensor y = engine(batch.input()), a = engine.criterion(y, batch.label()),
+                         b = y.square().mean();
+        given == Given::parts ? engine.backward({{"a", a}, {"b", b.reshape({1})}}) : engine.backward(a + b);
+      }
+      reports.push_back(engine.step());
+    }
+    if (context.rank() == 0) seen = {reports, context.world->recorder().total().calls - before};
+  });
+  return seen;
+}
+
+}  // namespace
+
+TEST_CASE("the parts of a loss are reported of the global batch, add up to it, and cost no collective") {
+  for (const LossScope scope : {LossScope::microbatch_mean, LossScope::global_sum}) {
+    const Parted one = parted_steps(1, Given::parts, scope);
+    for (const int ranks : {1, 2, 4}) {
+      CAPTURE(ranks);
+      const Parted parts = parted_steps(ranks, Given::parts, scope),
+                   sum = parted_steps(ranks, Given::sum, scope);
+      CHECK(parts.num_collectives == sum.num_collectives);
+      REQUIRE(parts.reports.size() == 3);
+      for (size_t i = 0; i < 3; ++i) {
+        const StepReport &report = parts.reports[i], &plain = sum.reports[i];
+        REQUIRE(report.loss_parts.size() == 2);
+        CHECK(report.loss_parts.at("a") > 0);
+        CHECK(report.loss_parts.at("b") > 0);
+        CHECK(report.loss == report.loss_parts.at("a") + report.loss_parts.at("b"));
+        CHECK(report.loss == doctest::Approx(plain.loss).epsilon(1e-14));
+        CHECK(report.grad_norm == doctest::Approx(plain.grad_norm).epsilon(1e-14));
+        CHECK((plain.loss_parts == std::map<std::string, double>{{"loss", plain.loss}}));
+        // A sum over ranks and micro-batches of means over 8 / (2 ranks) samples.
+        const double scale = scope == LossScope::global_sum ? ranks : 1;
+        if (scope == LossScope::global_sum && i > 0) continue;  // other gradients, too
+        for (const char* name : {"a", "b"})
+          CHECK(report.loss_parts.at(name) ==
+                doctest::Approx(scale * one.reports[i].loss_parts.at(name)).epsilon(1e-12));
+      }
+    }
+  }
+}
+
+TEST_CASE("micro-batches of one step have the same parts, at least one") {
+  comm::run_ranks(1, [](std::shared_ptr<comm::World> world) {
+    auto [engine, loader] =
+        initialize(launch_on(std::move(world)), std::make_shared<Net>(0), {.name = "sgd"}, squared, points(),
+                   {.global_batch_size = 8, .microbatch_size = 4, .precision = at::kDouble});
+    const auto loss = [&] { return engine(points()->fetch(std::vector<int64_t>{0, 1}, 0).input()).mean(); };
+    engine.zero_grad();
+    CHECK_THROWS_WITH_AS(engine.backward(LossParts{}),
+                         "engine.backward: the loss has no part. Allowed: at least one.", ShapeError);
+    engine.backward({{"a", loss()}, {"b", loss()}});
+    CHECK_THROWS_WITH_AS(engine.backward({{"a", loss()}, {"c", loss()}}),
+                         "engine.backward: the loss has the parts a, c, that of the first micro-batch of "
+                         "this step a, b. Allowed: the same.",
+                         ShapeError);
+  });
+}
+
+namespace {
+
 // Steps of a one-weight module with loss = slope * w under fp16's loss scale.
 std::vector<StepReport> scaled_steps(const std::vector<double>& slopes, double initial_scale,
                                      NonfinitePolicy policy, std::string* error = nullptr) {

@@ -30,6 +30,29 @@ TEST_CASE("a line has the promised keys, and reads back") {
   CHECK(again.loss == m.loss);  // to the last bit
   CHECK(again.peak_memory_bytes == m.peak_memory_bytes);
   CHECK_FALSE(again.validation_loss.has_value());
+  CHECK(again.parts.empty());
+}
+
+TEST_CASE("parts of the loss have keys of their own, and read back") {
+  StepMetrics m{.step = 7, .loss = 3.5};
+  m.validation_loss = 3.25;
+  m.parts["masked_lm"] = {.loss = 1.0 / 3, .validation_loss = 2.5, .validation_accuracy = 0.125};
+  m.parts["next_sentence"] = {.loss = NAN};
+  const Json json = to_json(m);
+  CHECK(json.at("masked_lm_loss") == 1.0 / 3);
+  CHECK(json.at("validation_masked_lm_loss") == 2.5);
+  CHECK(json.at("validation_masked_lm_accuracy") == 0.125);
+  CHECK(json.at("next_sentence_loss").is_null());
+  CHECK_FALSE(json.contains("validation_next_sentence_loss"));
+  CHECK_FALSE(json.contains("validation_next_sentence_accuracy"));
+  const StepMetrics again = step_metrics(json);
+  REQUIRE(again.parts.size() == 2);
+  CHECK(again.parts.at("masked_lm").loss == 1.0 / 3);
+  CHECK(again.parts.at("masked_lm").validation_loss == 2.5);
+  CHECK(again.parts.at("masked_lm").validation_accuracy == 0.125);
+  CHECK(std::isnan(again.parts.at("next_sentence").loss));
+  CHECK_FALSE(again.parts.at("next_sentence").validation_loss.has_value());
+  CHECK(readable("masked_lm") == "masked lm");
 }
 
 TEST_CASE("NaN becomes null and NaN again") {

@@ -67,6 +67,18 @@ TEST_CASE("narrow terminals get the essentials, never a longer line") {
   CHECK(bar_line(full_state(), 24, Glyphs::ascii) == " 412/1000  loss 3.2145");
 }
 
+TEST_CASE("parts of the loss stand behind it, all or none") {
+  ProgressState s = full_state();
+  s.metrics.parts["masked_lm"].loss = 2.52;
+  s.metrics.parts["next_sentence"].loss = 0.69449;
+  CHECK(
+      plain_line(s).starts_with("step 412/1000  loss 3.2145  masked lm 2.5200  next sentence 0.6945  grad "));
+  CHECK(bar_line(s, 111, Glyphs::ascii).ends_with(" 41%  loss 3.2145  grad 0.812  12.3k tok/s  ETA 2m 10s"));
+  CHECK(bar_line(s, 112, Glyphs::ascii)
+            .ends_with(" 41%  loss 3.2145  masked lm 2.5200  next sentence 0.6945  grad 0.812  12.3k tok/s  "
+                       "ETA 2m 10s"));
+}
+
 TEST_CASE("unknown numbers are left out, a bad loss is not") {
   ProgressState s;
   s.metrics = {.step = 1000, .loss = NAN, .learning_rate = 1e-3};

@@ -100,20 +100,37 @@ TEST_CASE("accuracies and images are shown where a run has them") {
       << R"("validation_accuracy":0.25})"
       << "\n"
       << R"({"step":2,"loss":2.0,"images_per_second":300.0,"step_seconds":0.5,"time":10.5,"validation_loss":1.5,)"
-      << R"("validation_accuracy":0.5,"next_sentence_accuracy":0.75})"
+      << R"("validation_accuracy":0.5})"
       << "\n";
   std::ofstream(folder / "config.toml") << "[train]\nglobal_batch_size = 8\n";
   const Json data = report_data(folder.path());
   CHECK(data["unit"] == "images");
   CHECK(data["load_per_step"] == 8);
   CHECK(data["columns"]["load_per_second"] == Json::parse("[100.0, 300.0]"));
-  CHECK(data["validation"] == Json::parse("[[1, 0.5, 2.0, 25.0, null], [2, 1.0, 1.5, 50.0, 75.0]]"));
+  CHECK(data["validation"] == Json::parse("[[1, 0.5, 2.0, 25.0, {}], [2, 1.0, 1.5, 50.0, {}]]"));
+  CHECK(data["parts"] == Json::array());
   CHECK(data["summary"]["accuracy"] == 50.0);
   const StepMetrics last = read_metrics(folder / "metrics.jsonl").back();
   CHECK(last.validation_accuracy == 0.5);
-  CHECK(last.next_sentence_accuracy == 0.75);
   CHECK((last.kind == Load::Kind::images));
   CHECK(to_json(last).at("images_per_second") == 300.0);
+}
+
+TEST_CASE("parts of the loss have columns of their own") {
+  const ScratchFolder folder;
+  std::ofstream(folder / "metrics.jsonl")
+      << R"({"step":1,"loss":6.0})"
+      << "\n"
+      << R"({"step":2,"loss":5.5,"masked_lm_loss":4.75,"next_sentence_loss":null,"validation_loss":5.25,)"
+      << R"("validation_accuracy":0.125,"validation_masked_lm_loss":4.5,"validation_masked_lm_accuracy":0.125,)"
+      << R"("validation_next_sentence_loss":0.75,"validation_next_sentence_accuracy":0.5})"
+      << "\n";
+  const Json data = report_data(folder.path());
+  CHECK(data["parts"] == Json::parse(R"(["masked_lm", "next_sentence"])"));
+  CHECK(data["columns"]["masked_lm_loss"] == Json::parse("[null, 4.75]"));
+  CHECK(data["columns"]["next_sentence_loss"] == Json::parse("[null, null]"));
+  CHECK(data["validation"][0][4] ==
+        Json::parse(R"({"masked_lm": [4.5, 12.5], "next_sentence": [0.75, 50.0]})"));
 }
 
 TEST_CASE("the page stands alone and its data cannot break out of it") {
@@ -184,8 +201,8 @@ TEST_CASE("the summary has exact numbers and says what they are of") {
   CHECK(data["columns"]["loss"][28].is_null());
   CHECK(data["columns"]["time"][0] == 0.5);
   CHECK(data["columns"]["time"][29] == 15.0);
-  CHECK(data["validation"] == Json::parse("[[10, 5.0, 1.25, null, null], [20, 10.0, 1.5, null, null], "
-                                          "[25, 12.5, null, null, null]]"));
+  CHECK(data["validation"] == Json::parse("[[10, 5.0, 1.25, null, {}], [20, 10.0, 1.5, null, {}], "
+                                          "[25, 12.5, null, null, {}]]"));
 }
 
 TEST_CASE("a run of no step, of one, and one without a finite loss") {

@@ -42,13 +42,14 @@ class Bert final : public Model {
     if (next_sentence_) outputs["seq_relationship_logits"] = next_sentence_->logits(x);
     return outputs;
   }
-  at::Tensor loss(const Inputs& inputs, const TargetCounts& counts) override {
+  Losses losses(const Inputs& inputs, const TargetCounts& counts) override {
     const at::Tensor x = hidden(inputs);
     const auto [masked, labels] = targets_->forward(x, input(inputs, "labels"));
-    at::Tensor loss = head_->loss(transformed(masked), labels, counts.at("labels"));
-    if (!next_sentence_) return loss;
-    return loss +
-           next_sentence_->loss(x, input(inputs, "next_sentence_label"), counts.at("next_sentence_label"));
+    Losses losses = {{"labels", head_->loss(transformed(masked), labels, counts.at("labels"))}};
+    if (next_sentence_)
+      losses["next_sentence_label"] =
+          next_sentence_->loss(x, input(inputs, "next_sentence_label"), counts.at("next_sentence_label"));
+    return losses;
   }
   Scores scores(const Inputs& inputs) override {
     at::NoGradGuard no_grad;

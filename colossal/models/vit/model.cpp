@@ -29,8 +29,8 @@ class ViT final : public Model {
   }
 
   Outputs outputs(const Inputs& inputs) override { return {{"logits", classifier_->logits(hidden(inputs))}}; }
-  at::Tensor loss(const Inputs& inputs, const TargetCounts& counts) override {
-    return classifier_->loss(hidden(inputs), input(inputs, "labels"), counts.at("labels"));
+  Losses losses(const Inputs& inputs, const TargetCounts& counts) override {
+    return {{"labels", classifier_->loss(hidden(inputs), input(inputs, "labels"), counts.at("labels"))}};
   }
 
   Scores scores(const Inputs& inputs) override {

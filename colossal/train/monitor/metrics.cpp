@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -18,16 +19,39 @@ namespace {
 
 constexpr const char *kTokens = "tokens_per_second", *kImages = "images_per_second";
 
-double number(const Json& json, const char* key) {
+double number(const Json& json, const std::string& key) {
   const auto found = json.find(key);
   if (found == json.end() || !found->is_number()) return std::numeric_limits<double>::quiet_NaN();
   return found->get<double>();
+}
+
+std::optional<double> known_number(const Json& json, const std::string& key) {
+  return json.contains(key) ? std::optional(number(json, key)) : std::nullopt;
 }
 
 // Six digits are more than a curve shows; counts stay exact.
 Json rounded(double value) {
   if (!std::isfinite(value)) return nullptr;
   return Json::parse(fmt::format("{:.7g}", value));
+}
+
+// Resumption and layouts are compared by it.
+Json in_full(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+// NAME_loss and what belongs to it.
+std::map<std::string, PartMetrics> parts_in(const Json& json) {
+  constexpr std::string_view kLoss = "_loss", kValidation = "validation_";
+  std::map<std::string, PartMetrics> parts;
+  for (const auto& [key, value] : json.items()) {
+    if (!key.ends_with(kLoss) || key.starts_with(kValidation)) continue;
+    const std::string name = key.substr(0, key.size() - kLoss.size());
+    const std::string validation = std::string(kValidation) + name;
+    PartMetrics& part = parts[name];
+    part.loss = number(json, key);
+    part.validation_loss = known_number(json, validation + "_loss");
+    part.validation_accuracy = known_number(json, validation + "_accuracy");
+  }
+  return parts;
 }
 
 std::optional<Json> parse_line(const std::string& line) {
@@ -39,22 +63,25 @@ std::optional<Json> parse_line(const std::string& line) {
 }  // namespace
 
 Json to_json(const StepMetrics& m) {
-  Json json = {
-      {"step", m.step},
-      {"loss", std::isfinite(m.loss) ? Json(m.loss) : Json()},  // in full: resumption is checked by it
-      {"grad_norm", std::isfinite(m.grad_norm) ? Json(m.grad_norm) : Json()},
-      {"learning_rate", m.learning_rate},
-      {m.kind == Load::Kind::images ? kImages : kTokens, rounded(m.load_per_second)},
-      {"step_seconds", rounded(m.step_seconds)},
-      {"peak_memory_bytes", m.peak_memory_bytes},
-      {"data_wait_seconds", rounded(m.data_wait_seconds)},
-      {"communication_seconds", rounded(m.communication_seconds)},
-      {"time", std::round(m.time * 1e3) / 1e3}};
+  Json json = {{"step", m.step},
+               {"loss", in_full(m.loss)},
+               {"grad_norm", in_full(m.grad_norm)},
+               {"learning_rate", m.learning_rate},
+               {m.kind == Load::Kind::images ? kImages : kTokens, rounded(m.load_per_second)},
+               {"step_seconds", rounded(m.step_seconds)},
+               {"peak_memory_bytes", m.peak_memory_bytes},
+               {"data_wait_seconds", rounded(m.data_wait_seconds)},
+               {"communication_seconds", rounded(m.communication_seconds)},
+               {"time", std::round(m.time * 1e3) / 1e3}};
   if (m.validation_loss) {
-    json["validation_loss"] = std::isfinite(*m.validation_loss) ? Json(*m.validation_loss) : Json();
+    json["validation_loss"] = in_full(*m.validation_loss);
   }
   if (m.validation_accuracy) json["validation_accuracy"] = *m.validation_accuracy;
-  if (m.next_sentence_accuracy) json["next_sentence_accuracy"] = *m.next_sentence_accuracy;
+  for (const auto& [name, part] : m.parts) {
+    json[name + "_loss"] = in_full(part.loss);
+    if (part.validation_loss) json["validation_" + name + "_loss"] = in_full(*part.validation_loss);
+    if (part.validation_accuracy) json["validation_" + name + "_accuracy"] = *part.validation_accuracy;
+  }
   if (m.loss_scale != 1) json["loss_scale"] = m.loss_scale;
   if (!m.applied) json["applied"] = false;
   if (!m.nonfinite.empty()) json["nonfinite"] = m.nonfinite;
@@ -75,14 +102,18 @@ StepMetrics step_metrics(const Json& json) {
   m.data_wait_seconds = number(json, "data_wait_seconds");
   m.communication_seconds = number(json, "communication_seconds");
   m.time = number(json, "time");
-  if (json.contains("validation_loss")) m.validation_loss = number(json, "validation_loss");
-  if (json.contains("validation_accuracy")) m.validation_accuracy = number(json, "validation_accuracy");
-  if (json.contains("next_sentence_accuracy"))
-    m.next_sentence_accuracy = number(json, "next_sentence_accuracy");
+  m.validation_loss = known_number(json, "validation_loss");
+  m.validation_accuracy = known_number(json, "validation_accuracy");
+  m.parts = parts_in(json);
   if (json.contains("loss_scale")) m.loss_scale = number(json, "loss_scale");
   m.applied = !(json.contains("applied") && json["applied"] == false);
   if (json.contains("nonfinite") && json["nonfinite"].is_string()) m.nonfinite = json["nonfinite"];
   return m;
+}
+
+std::string readable(std::string name) {
+  std::ranges::replace(name, '_', ' ');
+  return name;
 }
 
 StepLog::StepLog(std::filesystem::path path, int64_t first_step) : path_(std::move(path)) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,12 @@ struct Load {
   int64_t sample_tokens = 1;  // images: 1
   double flops = 0;           // of a step: 6 N + 12 L h s per token (models/family.h); 0: unknown
   int64_t items() const { return samples * sample_tokens; }
+};
+
+// A part of the loss, of a model with several kinds of targets. In the file NAME_loss, validation_NAME_loss, validation_NAME_accuracy.
+struct PartMetrics {
+  double loss = std::numeric_limits<double>::quiet_NaN();
+  std::optional<double> validation_loss = {}, validation_accuracy = {};
 };
 
 // One optimizer step; steps count from 1. NaN and Inf are written as null.
@@ -44,9 +51,13 @@ struct StepMetrics {
   std::string nonfinite = {};        // the parameter whose gradient was not finite
   // Where an evaluation followed the step; accuracies where the model has labels to be right about.
   std::optional<double> validation_loss = {};
-  std::optional<double> validation_accuracy = {}, next_sentence_accuracy = {};
-  double time = 0;  // seconds since 1970 at the end of the step
+  std::optional<double> validation_accuracy = {};
+  std::map<std::string, PartMetrics> parts = {};  // of the losses, by name; empty: they have one
+  double time = 0;                                // seconds since 1970 at the end of the step
 };
+
+// The name of a part as people read it: "masked lm".
+std::string readable(std::string name);
 
 Json to_json(const StepMetrics& metrics);
 StepMetrics step_metrics(const Json& json);  // absent and null numbers are NaN

@@ -37,11 +37,17 @@ std::string load_text(const Load& load) {
 
 std::string percent(double share) { return fmt::format("{:.2f}%", 100 * share); }
 
-std::string accuracy_text(const Validation& result) {
-  return fmt::format("accuracy {}{}", percent(*result.accuracy),
-                     result.next_sentence_accuracy
-                         ? fmt::format(" (next sentence {})", percent(*result.next_sentence_accuracy))
-                         : "");
+// "validation loss 3.2145 (masked lm 2.5200, next sentence 0.6945), accuracy of masked lm 31.20%, of next sentence 55.00%"
+std::string validation_text(const Validation& result) {
+  std::vector<std::string> losses, accuracies;
+  for (const auto& [name, part] : result.parts) {
+    losses.push_back(fmt::format("{} {:.4f}", readable(name), part.loss));
+    accuracies.push_back(fmt::format("of {} {}", readable(name), percent(part.accuracy)));
+  }
+  std::string text = fmt::format("validation loss {:.4f}", result.loss);
+  if (!losses.empty()) text += fmt::format(" ({})", join(losses, ", "));
+  if (!accuracies.empty()) return text + ", accuracy " + join(accuracies, ", ");
+  return result.accuracy ? fmt::format("{}, accuracy {}", text, percent(*result.accuracy)) : text;
 }
 
 }  // namespace
@@ -74,6 +80,7 @@ void Monitor::step(StepMetrics m) {
   last_ = m;
   metrics_.write(m);
   scalar("train/loss", m.loss, m);
+  for (const auto& [name, part] : m.parts) scalar("train/" + name + "_loss", part.loss, m);
   scalar("train/grad_norm", m.grad_norm, m);
   scalar("train/learning_rate", m.learning_rate, m);
   scalar(m.kind == Load::Kind::images ? "speed/images_per_second" : "speed/tokens_per_second",
@@ -100,19 +107,24 @@ void Monitor::validation(int64_t step, const Validation& result) {
   if (last_.step == step) {
     last_.validation_loss = result.loss;
     last_.validation_accuracy = result.accuracy;
-    last_.next_sentence_accuracy = result.next_sentence_accuracy;
+    for (const auto& [name, part] : result.parts) {
+      last_.parts[name].validation_loss = part.loss;
+      last_.parts[name].validation_accuracy = part.accuracy;
+    }
     metrics_.rewrite(last_);
   }
-  const auto event = [&](const char* tag, std::optional<double> value) {
-    if (events_ && value) events_->scalar(tag, *value, step, wall_seconds());
+  const auto event = [&](const std::string& tag, double value) {
+    if (events_) events_->scalar("validation/" + tag, value, step, wall_seconds());
   };
-  event("validation/loss", result.loss);
-  event("validation/accuracy", result.accuracy);
-  event("validation/next_sentence_accuracy", result.next_sentence_accuracy);
-  progress_.note(fmt::format(
-      "step {}: validation loss {:.4f}, {}, over {} {}", step, result.loss,
-      result.accuracy ? accuracy_text(result) : fmt::format("perplexity {:.2f}", std::exp(result.loss)),
-      human_count(static_cast<double>(result.num_targets)), result.targets));
+  event("loss", result.loss);
+  if (result.accuracy) event("accuracy", *result.accuracy);
+  for (const auto& [name, part] : result.parts) {
+    event(name + "_loss", part.loss);
+    event(name + "_accuracy", part.accuracy);
+  }
+  progress_.note(fmt::format("step {}: {}{}, over {} {}", step, validation_text(result),
+                             result.accuracy ? "" : fmt::format(", perplexity {:.2f}", std::exp(result.loss)),
+                             human_count(static_cast<double>(result.num_targets)), result.targets));
 }
 
 void Monitor::sample(int64_t step, const std::string& prompt, const std::string& text) {
@@ -145,10 +157,7 @@ void Monitor::finish(bool stopped) {
   text += fmt::format(" in {}", human_seconds(wall_seconds() - started_at_));
   if (steps_before_ > 0) text += fmt::format(" ({} in all, {} before)", last_.step, steps_before_);
   if (std::isfinite(last_.loss)) text += fmt::format(", loss {:.4f}", last_.loss);
-  if (last_validation_) {
-    text += fmt::format(", validation loss {:.4f}", last_validation_->loss);
-    if (last_validation_->accuracy) text += ", " + accuracy_text(*last_validation_);
-  }
+  if (last_validation_) text += ", " + validation_text(*last_validation_);
   progress_.note(text);
 }
 

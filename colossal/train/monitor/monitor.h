@@ -29,10 +29,14 @@ struct MonitorStart {
 };
 
 // Of held-out data.
+struct ValidationPart {
+  double loss = 0;
+  double accuracy = 0;
+};
 struct Validation {
   double loss = 0;
-  std::optional<double> accuracy = {};                // unset: the perplexity is shown
-  std::optional<double> next_sentence_accuracy = {};  // of pairs of sentences
+  std::optional<double> accuracy = {};               // unset: the perplexity is shown
+  std::map<std::string, ValidationPart> parts = {};  // by name, of a model with several kinds of targets
   int64_t num_targets = 0;
   std::string targets = "tokens";  // what they are
 };

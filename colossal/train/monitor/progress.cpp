@@ -58,12 +58,16 @@ std::vector<Part> parts_of(const ProgressState& s) {
   const StepMetrics& m = s.metrics;
   std::vector<Part> parts;
   parts.push_back({0, fmt::format("loss {}", loss_text(m.loss))});
+  std::vector<std::string> losses;
+  for (const auto& [name, part] : m.parts)
+    losses.push_back(fmt::format("{} {}", readable(name), loss_text(part.loss)));
+  if (!losses.empty()) parts.push_back({5, join(losses, "  ")});
   if (!m.applied) parts.push_back({1, "skipped"});
   if (std::isfinite(m.grad_norm)) parts.push_back({4, fmt::format("grad {:.3g}", m.grad_norm)});
-  parts.push_back({5, fmt::format("lr {:.2e}", m.learning_rate)});
+  parts.push_back({6, fmt::format("lr {:.2e}", m.learning_rate)});
   if (s.load_per_second > 0) parts.push_back({2, rate_text(s.load_per_second, m.kind)});
-  if (s.peak_share > 0) parts.push_back({6, fmt::format("{:.0f}% of peak", 100 * s.peak_share)});
-  if (m.peak_memory_bytes > 0) parts.push_back({7, human_bytes(static_cast<double>(m.peak_memory_bytes))});
+  if (s.peak_share > 0) parts.push_back({7, fmt::format("{:.0f}% of peak", 100 * s.peak_share)});
+  if (m.peak_memory_bytes > 0) parts.push_back({8, human_bytes(static_cast<double>(m.peak_memory_bytes))});
   if (m.step < s.total_steps && s.eta_seconds > 0) {
     parts.push_back({3, "ETA " + human_seconds(std::max(1.0, std::round(s.eta_seconds)))});
   }

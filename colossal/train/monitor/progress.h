@@ -41,7 +41,8 @@ struct ProgressState {
 
 enum class Glyphs { unicode, ascii };
 
-// The bar, at most `width` columns: what matters least is left out first (memory, peak, rate, gradient, percent, bar).
+// The bar, at most `width` columns: what matters least is left out first (memory, peak, rate, parts of the loss,
+// gradient, percent, bar).
 std::string bar_line(const ProgressState& state, int width, Glyphs glyphs);
 
 // "step 412/1000  loss 3.214  ...", everything, for logs.

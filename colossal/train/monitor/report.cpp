@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "colossal/base/config/toml.h"
 #include "colossal/base/error.h"
@@ -72,6 +73,11 @@ Json columns_of(const std::vector<StepMetrics>& all) {
         "data_wait_seconds", "communication_seconds", "peak_memory_bytes"}) {
     columns[name] = Json::array();
   }
+  std::set<std::string> parts;  // of the losses
+  for (const StepMetrics& m : all) {
+    for (const auto& [name, part] : m.parts) parts.insert(name);
+  }
+  for (const std::string& name : parts) columns[name + "_loss"] = Json::array();
   Json validation = Json::array();
   const size_t stride = (all.size() + kMaxPoints - 1) / kMaxPoints;
   const double start = start_of(all);
@@ -79,13 +85,20 @@ Json columns_of(const std::vector<StepMetrics>& all) {
     const StepMetrics& m = all[i];
     const Json time = shown(std::round((m.time - start) * 100) / 100);
     if (m.validation_loss) {
-      validation.push_back({m.step, time, shown(*m.validation_loss), percent(m.validation_accuracy),
-                            percent(m.next_sentence_accuracy)});
+      Json of_parts = Json::object();
+      for (const auto& [name, part] : m.parts)
+        of_parts[name] = {shown(part.validation_loss.value_or(NAN)), percent(part.validation_accuracy)};
+      validation.push_back(
+          {m.step, time, shown(*m.validation_loss), percent(m.validation_accuracy), of_parts});
     }
     if (i % stride != 0 && i + 1 != all.size()) continue;
     columns["step"].push_back(m.step);
     columns["time"].push_back(time);
     columns["loss"].push_back(shown(m.loss));
+    for (const std::string& name : parts) {
+      const auto part = m.parts.find(name);
+      columns[name + "_loss"].push_back(part == m.parts.end() ? Json() : shown(part->second.loss));
+    }
     columns["grad_norm"].push_back(shown(m.grad_norm));
     columns["learning_rate"].push_back(shown(m.learning_rate));
     columns["load_per_second"].push_back(shown(m.load_per_second));
@@ -94,7 +107,7 @@ Json columns_of(const std::vector<StepMetrics>& all) {
     columns["communication_seconds"].push_back(shown(m.communication_seconds));
     columns["peak_memory_bytes"].push_back(m.peak_memory_bytes);
   }
-  return {{"columns", columns}, {"validation", validation}, {"stride", stride}};
+  return {{"columns", columns}, {"parts", parts}, {"validation", validation}, {"stride", stride}};
 }
 
 // The upper median of the finite values; null where there is none.

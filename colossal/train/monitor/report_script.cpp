@@ -15,6 +15,9 @@ const several = runs.length > 1;
 const unit = runs.every(run => run.unit === runs[0].unit) ? runs[0].unit : 'tokens or images';
 const capital = text => text[0].toUpperCase() + text.slice(1);
 const judged = runs.some(run => run.summary.accuracy !== undefined);
+// Names of the parts of the loss.
+const parts = [...new Set(runs.flatMap(run => run.parts))];
+const readable = name => name.replaceAll('_', ' ');
 
 // Two runs of one name are told apart by their folders.
 const nameOf = run => runs.filter(r => r.name === run.name).length > 1 ? run.folder : run.name;
@@ -68,24 +71,29 @@ const axes = {
 
 // The values of single steps, faint, and their running mean on top.
 const curve = (column, {what = '', smoothed = true, dash = '', key = '', hue = 0} = {}) => (run, i) => {
-  const y = run.columns[column], label = [several ? nameOf(run) : '', what].filter(Boolean).join(', ') || 'value';
-  const base = {x: axes[state.axis].of(run), label, color: color(several ? i : hue), dash, key: i === 0 ? key : ''};
+  const y = run.columns[column];
+  if (!y) return [];
+  const label = [several ? nameOf(run) : '', what].filter(Boolean).join(', ') || 'value';
+  const base = {x: axes[state.axis].of(run), label, color: color(several ? i : hue), dash, key: i === runs.findIndex(r => r.columns[column]) ? key : ''};
   if (!smoothed || state.smooth === 0 || y.length < 2) return [{...base, y}];
   return [{...base, y, key: base.key && key + ', single steps', faint: true},
           {...base, y: smooth(y, state.smooth), raw: y, key: base.key && key + ', running mean'}];
 };
-// A column of run.validation; runs that do not have it have no curve.
-const evaluated = (column, what, {dash = '', hue = 1} = {}) => (run, i) => {
-  const known = run => run.validation.filter(v => column === 2 || v[column] !== null), all = known(run);
-  return all.length ? [{x: all.map(axes[state.axis].ofValidation(run)), y: all.map(v => v[column]), label: several ? nameOf(run) + ', ' + what : what,
+// What `pick` takes of evaluations ([step, time, loss, accuracy, {part: [loss, accuracy]}]); runs that do not have it have no curve.
+const evaluated = (pick, what, {dash = '', hue = 1} = {}) => (run, i) => {
+  const known = run => run.validation.filter(v => pick(v) !== undefined), all = known(run);
+  return all.length ? [{x: all.map(axes[state.axis].ofValidation(run)), y: all.map(pick), label: several ? nameOf(run) + ', ' + what : what,
     color: color(several ? i : hue), dash, dots: true, key: runs.findIndex(r => known(r).length) === i ? what : ''}] : [];
 };
 
 const charts = [
   {title: 'Loss', unit: 'nat per ' + unit.replace(/s\b/g, ''), wide: true, what: plain, log: true, parts: [
-   curve('loss', {what: 'training', key: 'training'}), evaluated(2, 'validation', {dash: several ? '6 4' : ''})]},
+   curve('loss', {what: 'training', key: 'training'}), evaluated(v => v[2], 'validation', {dash: several ? '6 4' : ''})]},
+  ...parts.map(name => ({title: 'Loss: ' + readable(name), unit: 'nat per target', what: plain, log: true, parts: [
+   curve(name + '_loss', {what: 'training', key: 'training'}), evaluated(v => v[4][name]?.[0], 'validation', {dash: several ? '6 4' : ''})]})),
   ...(judged ? [{title: 'Validation accuracy', unit: '%', wide: true, what: plain, parts: [
-   evaluated(3, 'accuracy', {hue: 0}), evaluated(4, 'next sentence', {dash: '2 4'})]}] : []),
+   evaluated(v => Object.keys(v[4]).length ? undefined : v[3] ?? undefined, 'accuracy', {hue: 0}),
+   ...parts.map((name, k) => evaluated(v => v[4][name]?.[1] ?? undefined, readable(name), {hue: k, dash: k ? '2 4' : ''}))]}] : []),
   {title: 'Gradient norm', unit: 'before clipping', what: plain, parts: [curve('grad_norm')], zero: true},
   {title: 'Learning rate', unit: '', what: plain, parts: [curve('learning_rate', {smoothed: false})], zero: true},
   {title: 'Speed', unit: unit + ' per second, all ranks', what: count, parts: [curve('load_per_second')], zero: true},
