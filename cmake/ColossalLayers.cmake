@@ -126,7 +126,11 @@ function(colossal_suite name)
     elseif(prefix STREQUAL "gpu_")
       set(labels gpu)
     endif()
-    set_tests_properties(${name}/${file} PROPERTIES LABELS "${labels}" TIMEOUT 300 PROCESSORS ${processors}
+    set(timeout 300)
+    if(COLOSSAL_SANITIZE)
+      set(timeout 1200)
+    endif()
+    set_tests_properties(${name}/${file} PROPERTIES LABELS "${labels}" TIMEOUT ${timeout} PROCESSORS ${processors}
       ENVIRONMENT "OMP_NUM_THREADS=1" FAIL_REGULAR_EXPRESSION "test cases: +0 \\|")
   endforeach()
 endfunction()
