@@ -15,7 +15,8 @@ namespace colossal::train {
 // Parameters as "model.<name>", optimizer state as "optimizer.<name>". The tensors are the run's own: reading into them loads the run.
 std::vector<checkpoint::NamedTensor> run_tensors(Engine& engine);
 
-// Fills parameters and optimizer state from a checkpoint of any layout. IoError names what is missing or differs.
+// Fills parameters and optimizer state from a checkpoint of any layout. ConfigError where the checkpoint lacks one of them, or holds a
+// tensor that the run has no place for; IoError names what differs otherwise.
 void load_run_tensors(Engine& engine, const checkpoint::Checkpoint& checkpoint);
 
 // The weights alone, into parameters of any dtype.

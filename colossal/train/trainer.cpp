@@ -16,6 +16,7 @@
 #include "colossal/train/evaluate.h"
 #include "colossal/train/monitor/monitor.h"
 #include "colossal/train/monitor/profiler.h"
+#include "colossal/train/resume.h"
 #include "colossal/train/run_state.h"
 
 namespace colossal::train {
@@ -99,7 +100,10 @@ Trainer::Trainer(RunConfig config, Context context, Resume resume_from)
     : config_(std::move(config)), context_(std::move(context)) {
   std::unique_ptr<checkpoint::FolderLock> lock;
   if (context_.speaks()) lock = std::make_unique<checkpoint::FolderLock>(config_.checkpoint_folder());
-  if (context_.speaks() && resume_from != Resume::newest) {
+  std::optional<std::filesystem::path> resumed;
+  if (resume_from == Resume::newest) {
+    resumed = checkpoint_to_resume(config_, context_);
+  } else if (context_.speaks()) {
     const std::vector<checkpoint::Found> earlier = checkpoint::list(config_.checkpoint_folder());
     if (!earlier.empty()) {
       fmt::print(
@@ -122,7 +126,8 @@ Trainer::Trainer(RunConfig config, Context context, Resume resume_from)
                          .lock = std::move(lock),
                          .monitor = nullptr,
                          .profiler = nullptr});
-  const int64_t steps_done = resume_from == Resume::newest ? resume() : 0;
+  if (resumed) resume(*resumed);
+  const int64_t steps_done = parts_->engine.num_steps();
   // Counted from where this run begins or goes on: its first steps warm up.
   parts_->profiler = std::make_unique<StepProfiler>(
       context_, ProfileOptions{.folder = RunFolder{config_.run.output}.profile(),
@@ -322,26 +327,14 @@ void Trainer::save() {
   if (p.monitor) p.monitor->saved(p.engine.num_steps(), folder, seconds_since(start));
 }
 
-// The number of steps done so far.
-int64_t Trainer::resume() {
+void Trainer::resume(const std::filesystem::path& folder) {
   Parts& p = *parts_;
-  const checkpoint::Chosen chosen = checkpoint::newest_good(config_.checkpoint_folder(), context_.mesh.all());
-  if (context_.speaks()) {
-    for (const std::string& line : chosen.skipped) fmt::print(stderr, "resume: skipped {}\n", line);
-    if (chosen.folder) {
-      fmt::print(stderr, "resume: from {}\n", chosen.folder->string());
-    } else {
-      fmt::print(stderr, "resume: {} holds no good checkpoint, starting from step 0\n",
-                 config_.checkpoint_folder().string());
-    }
-  }
-  if (!chosen.folder) return 0;
-  const checkpoint::Checkpoint checkpoint(*chosen.folder);
+  const checkpoint::Checkpoint checkpoint(folder);
+  check_same_run(config_, p.model->config(), p.loader.num_samples(), checkpoint);
   load_run_tensors(p.engine, checkpoint);
   p.engine.load_state(checkpoint.manifest().state.at("engine"));
   p.loader.load_state(checkpoint.manifest().state.at("loader"));
   p.last_saved = p.engine.num_steps();
-  return p.engine.num_steps();
 }
 
 }  // namespace colossal::train

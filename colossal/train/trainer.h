@@ -23,7 +23,8 @@ LaunchOptions launch_options(const RunConfig& config);
 
 class Trainer {
  public:
-  // Collective. With Resume::newest continues from the newest good checkpoint under run.output, or starts when there is none.
+  // Collective. With Resume::newest continues from the newest good checkpoint under run.output, or starts when there is none. ConfigError
+  // where the run is another one than the checkpoint's (train/resume.h), IoError where all checkpoints are damaged.
   Trainer(RunConfig config, Context context, Resume resume);
   ~Trainer();
 
@@ -39,7 +40,7 @@ class Trainer {
   void evaluate();
   void sample();
   void save();
-  int64_t resume();
+  void resume(const std::filesystem::path& folder);
   double measure_peak_flops() const;
 
   RunConfig config_;

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Interrupted runs end as uninterrupted ones.
 #include <doctest/doctest.h>
+#include <fmt/ranges.h>
 
 #include <csignal>
 
+#include "colossal/base/file.h"
+#include "colossal/checkpoint/store.h"
 #include "colossal/comm/run_ranks.h"
+#include "tests/support/error.h"
 #include "tests/support/scratch.h"
 #include "tests/train/small_run.h"
 
@@ -22,6 +26,30 @@ Outcome resumed_at_5(const std::filesystem::path& folder, int ranks,
   run_trainer(config, Resume::newest);
   return outcome_of(config);
 }
+
+// The checkpoint of a run of two steps, and what runs with other settings are told that want to go on from it.
+struct TwoSteps {
+  ScratchFolder scratch;
+  std::vector<std::string> settings = {"train.steps=2", "schedule.warmup_steps=0"};
+  std::string checkpoint = scratch / "run/checkpoints/step-00000002";
+
+  explicit TwoSteps(const std::vector<std::string>& changes = {}) { run_trainer(with(changes), Resume::no); }
+
+  RunConfig with(const std::vector<std::string>& changes) const {
+    std::vector<std::string> all = settings;
+    all.insert(all.end(), changes.begin(), changes.end());
+    return small_run(scratch.path(), 1, all);
+  }
+  std::string told(const std::vector<std::string>& changes) const {
+    return error_of<ConfigError>([&] { run_trainer(with(changes), Resume::newest); }, ExitCode::config);
+  }
+  std::string differs(const std::string& key, const std::string& now, const std::string& then) const {
+    return fmt::format(
+        "{} = {}, but the checkpoint {} was trained with {}. Set it to {}, or start anew in another "
+        "run.output.",
+        key, now, checkpoint, then, then);
+  }
+};
 
 }  // namespace
 
@@ -101,6 +129,80 @@ TEST_CASE("SIGTERM to one rank saves and stops all; resumed, the run ends as if 
   CHECK(outcome_of(stopped).engine.at("step").get<int>() == 1);
   run_trainer(stopped, Resume::newest);
   check_equal_bits(outcome_of(whole), outcome_of(stopped));
+}
+
+TEST_CASE("what must be as in the checkpoint is named, key by key, with both values") {
+  const TwoSteps run;
+  const auto check = [&](const std::vector<std::string>& changes, const std::vector<std::string>& lines) {
+    CAPTURE(changes.front());
+    CHECK(run.told(changes) == fmt::format("rank 0: {}", fmt::join(lines, "\n")));
+  };
+  check({"model.num_layers=1"}, {run.differs("model.num_layers", "1", "2")});
+  check({"model.num_layers=3", "model.hidden_size=32", "optimizer.name=sgd"},
+        {run.differs("model.num_layers", "3", "2"), run.differs("model.hidden_size", "32", "16"),
+         run.differs("optimizer.name", "\"sgd\"", "\"adamw\"")});
+  check({"model.family=llama"}, {run.differs("model.family", "\"llama\"", "\"gpt2\"")});
+  check({"model.vocab_size=300"}, {run.differs("model.vocab_size", "300", "257")});
+  check({"optimizer.amsgrad=true"}, {run.differs("optimizer.amsgrad", "true", "false")});
+  check({"train.precision=fp32"}, {run.differs("train.precision", "\"fp32\"", "\"fp64\"")});
+  check({"run.seed=6"}, {run.differs("run.seed", "6", "5")});
+  check({"data.shuffle=false"}, {run.differs("data.shuffle", "false", "true")});
+  check({"data.sequence_length=10"}, {run.differs("data.sequence_length", "10", "12")});
+  check({"data.validation_fraction=0.2"}, {run.differs("data.validation_fraction", "0.2", "0.0")});
+  const std::string tokenizer = std::string(COLOSSAL_ORACLES) + "/tokenizers/gpt2-bytelevel";
+  check({"data.tokenizer=" + tokenizer, "data.sequence_length=8", "model.max_positions=12"},
+        {run.differs("data.sequence_length", "8", "12"),
+         run.differs("data.tokenizer", '"' + tokenizer + '"', "\"bytes\"")});
+}
+
+TEST_CASE("a preset is named instead of the sizes that come with it") {
+  const TwoSteps run;
+  RunConfig config = run.with({});
+  config.model.preset = "gpt2";
+  config.model.num_layers = 3;
+  for (const char* key : {"model.num_layers", "model.family"}) config.origins.erase(key);
+  CHECK(error_of<ConfigError>([&] { run_trainer(config, Resume::newest); }) ==
+        fmt::format(
+            "rank 0: model.preset = \"gpt2\", but the checkpoint {} was trained without it. Remove it, or "
+            "start anew in another run.output.",
+            run.checkpoint));
+}
+
+TEST_CASE("what may change on resume") {
+  const TwoSteps run;
+  CHECK(run.told({"model.dropout=0.1", "model.attention_dropout=0", "model.init_std=0.1",
+                  "train.microbatch_size=4", "optimizer.learning_rate=1e-3", "train.clip_norm=1",
+                  "train.steps=3"}) == "no error");
+  CHECK(outcome_of(run.with({})).steps.size() == 3);
+}
+
+TEST_CASE("data that changed under its name is told by the keys that say what it is") {
+  const TwoSteps run;
+  write_file_durably(run.scratch / "train.txt", read_file(run.scratch / "train.txt") + std::string(120, 'x'));
+  CHECK(run.told({}) ==
+        "rank 0: the training data holds 40 samples, but the checkpoint was trained on 30. Resume with the "
+        "files that "
+        "data.train and data.validation named then, as they were, and the same data.validation_fraction, "
+        "data.sequence_length and data.tokenizer, or start a new run from the weights (model.load).");
+}
+
+TEST_CASE("state that nobody would read, or that is not there, is no way to go on") {
+  const std::vector<std::string> sgd = {"optimizer.name=sgd"},
+                                 momentum = {"optimizer.name=sgd", "optimizer.momentum=0.9"};
+  const TwoSteps with(momentum), without(sgd);
+  std::vector<std::string> names;
+  const checkpoint::Checkpoint opened(with.checkpoint);
+  for (const checkpoint::TensorEntry& entry : opened.manifest().tensors)
+    if (entry.name.starts_with("optimizer.momentum.")) names.push_back(entry.name);
+  REQUIRE(names.size() > 1);
+  const std::string which = fmt::format("{} and {} more", *std::ranges::min_element(names), names.size() - 1);
+  const std::string advice =
+      " Resume with the [model] and [optimizer] that it was trained with, or start anew in another "
+      "run.output.";
+  CHECK(with.told(sgd) == fmt::format("rank 0: {}: holds {}, for which this run has no place.{}",
+                                      with.checkpoint, which, advice));
+  CHECK(without.told(momentum) ==
+        fmt::format("rank 0: {}: lacks {}, which this run has.{}", without.checkpoint, which, advice));
 }
 
 TEST_CASE("resuming without a checkpoint starts at step 0") {

@@ -66,6 +66,14 @@ RunConfig parse_run_config(const std::string& text, const std::string& name,
   return c;
 }
 
+RunConfig read_resolved(const std::string& toml, const std::string& name) {
+  RunConfig c;
+  config::Review review(run_schema(), name);
+  review.take(config::parse_toml(toml, name));
+  review.write(&c);
+  return c;
+}
+
 ParallelSection parse_parallel(const std::vector<std::string>& overrides, int64_t world_size) {
   struct Layout {
     ParallelSection parallel;

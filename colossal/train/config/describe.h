@@ -24,6 +24,9 @@ const config::Schema& run_schema();
 // family.
 void infer_family(RunConfig& c, config::Review& review);
 
+// What a resolved run file says, as a checkpoint keeps it; keys that this version does not know are passed over.
+RunConfig read_resolved(const std::string& toml, const std::string& name);
+
 // Fill what was left open, then check the rules between keys of these sections.
 void resolve_model(RunConfig& c, config::Review& review);
 void resolve_batch(RunConfig& c, config::Review& review);

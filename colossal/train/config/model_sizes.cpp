@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "colossal/base/config/review.h"
 #include "colossal/base/error.h"
 #include "colossal/base/file.h"
 #include "colossal/base/text.h"
@@ -27,11 +26,7 @@ std::optional<models::ModelConfig> read_manifest(const std::filesystem::path& pa
   const bool has = json.is_object() && json.contains("state") && json["state"].is_object() &&
                    json["state"].contains("config") && json["state"]["config"].is_string();
   if (!has) return std::nullopt;
-  RunConfig saved;
-  config::Review review(run_schema(), path.string());
-  review.take(config::parse_toml(json["state"]["config"].get<std::string>(), path.string()));
-  review.write(&saved);
-  return model_config(saved.model, {});
+  return model_config(read_resolved(json["state"]["config"].get<std::string>(), path.string()).model, {});
 }
 
 }  // namespace
