@@ -197,17 +197,24 @@ Json Loader::state() const {
 void Loader::load_state(const Json& state) {
   const Json mine = this->state();
   std::vector<std::string> problems;
-  for (const char* key : {"num_samples", "seed", "shuffled"}) {
-    if (!state.contains(key)) {
-      problems.push_back(fmt::format(
-          "data position in the checkpoint has no \"{}\". It was written by something else.", key));
-    } else if (state.at(key) != mine.at(key)) {
-      problems.push_back(fmt::format(
-          "data position in the checkpoint is for {} = {}, this run has {}. Resume with the same data.train, "
-          "data.sequence_length, held-out split and run.seed, or start a new run from the weights "
-          "(model.load).",
-          key, state.at(key).dump(), mine.at(key).dump()));
-    }
+  const auto differs = [&](const char* key) {
+    if (state.contains(key)) return state.at(key) != mine.at(key);
+    problems.push_back(
+        fmt::format("data position in the checkpoint has no \"{}\". It was written by something else.", key));
+    return false;
+  };
+  for (const auto& [key, option] : {std::pair("seed", "run.seed"), std::pair("shuffled", "data.shuffle")}) {
+    if (!differs(key)) continue;
+    problems.push_back(fmt::format("{} = {}, but the checkpoint was trained with {}. Set it to {}.", option,
+                                   mine.at(key).dump(), state.at(key).dump(), state.at(key).dump()));
+  }
+  if (differs("num_samples")) {
+    problems.push_back(fmt::format(
+        "the training data holds {} samples, but the checkpoint was trained on {}. Resume with the files "
+        "that "
+        "data.train and data.validation named then, as they were, and the same data.validation_fraction, "
+        "data.sequence_length and data.tokenizer, or start a new run from the weights (model.load).",
+        mine.at("num_samples").dump(), state.at("num_samples").dump()));
   }
   const auto consumed = state.find("samples_consumed");
   if (consumed == state.end() || !consumed->is_number_integer() || consumed->get<int64_t>() < 0) {

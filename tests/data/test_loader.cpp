@@ -210,9 +210,15 @@ TEST_CASE("the texts of wrong requests") {
   other["num_samples"] = 31;
   CHECK(
       colossal::testing::error_of([&] { loader.load_state(other); }) ==
-      "data position in the checkpoint is for num_samples = 31, this run has 30. Resume with the same "
-      "data.train, "
-      "data.sequence_length, held-out split and run.seed, or start a new run from the weights (model.load).");
+      "the training data holds 30 samples, but the checkpoint was trained on 31. Resume with the files that "
+      "data.train and data.validation named then, as they were, and the same data.validation_fraction, "
+      "data.sequence_length and data.tokenizer, or start a new run from the weights (model.load).");
+  CHECK(colossal::testing::error_of([&] {
+          loader.load_state(
+              Json::parse(R"({"num_samples":30,"seed":6,"shuffled":false,"samples_consumed":0})"));
+        }) ==
+        "run.seed = 5, but the checkpoint was trained with 6. Set it to 6.\n"
+        "data.shuffle = true, but the checkpoint was trained with false. Set it to false.");
   CHECK(colossal::testing::error_of(
             [&] { loader.load_state(Json::parse(R"({"num_samples":30,"seed":5,"shuffled":true})")); }) ==
         "data position in the checkpoint has no valid \"samples_consumed\". Allowed: an integer from 0.");
