@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // colossal train: runs a run file.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <csignal>
+
+#include "colossal/base/text.h"
+#include "colossal/checkpoint/directory.h"
 #include "colossal/cli/command.h"
 #include "colossal/cli/options.h"
+#include "colossal/comm/launch/environment.h"
 #include "colossal/train/trainer.h"
 
 namespace colossal::cli {
@@ -13,14 +21,61 @@ struct TrainCommand {
   bool profile = false;
 };
 
+// An end that nobody asked for and that is not the run's own fault: a rank that was killed, is gone or hangs, or ran out of memory.
+bool broke_down(int code) {
+  constexpr int kHangup = 128 + SIGHUP, kInterrupt = 128 + SIGINT, kTerminate = 128 + SIGTERM;
+  if (code > 128) return code != kHangup && code != kInterrupt && code != kTerminate;
+  return code == static_cast<int>(ExitCode::peer_lost) || code == static_cast<int>(ExitCode::hang) ||
+         code == static_cast<int>(ExitCode::out_of_memory);
+}
+
+// Whether this process is the last to speak: that which started the ranks, else rank 0 of another launcher.
+bool has_last_word() {
+  const comm::RankEnvironment environment = comm::environment_from_launcher();
+  return environment.launcher == "single" || (environment.launcher != "colossal" && environment.rank == 0);
+}
+
+std::string quoted(const std::string& word) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%";
+  if (!word.empty() && word.find_first_not_of(kPlain) == word.npos) return word;
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
+}
+
+// How to go on after the run that began at `began` (milliseconds since 1970) broke down. Without --resume, older checkpoints are not its own.
+std::string way_on(const TrainCommand& options, const Invocation& invocation, const train::RunConfig& config,
+                   int64_t began) {
+  std::vector<checkpoint::Found> found = checkpoint::list(config.checkpoint_folder());
+  std::erase_if(found, [&](const checkpoint::Found& f) {
+    return !f.problem.empty() || (!options.resume && f.written_at < began);
+  });
+  if (found.empty()) {
+    return "colossal: this run has written no checkpoint, so it can only start over. checkpoint.every = 100, "
+           "for example, writes one every 100 steps.\n";
+  }
+  std::vector<std::string> words;
+  for (const std::string& word : invocation.arguments) words.push_back(quoted(word));
+  if (!options.resume) words.emplace_back("--resume");
+  return fmt::format("colossal: to go on from step {} ({}): {}\n", found.back().step,
+                     found.back().folder.string(), join(words, " "));
+}
+
 int train(const TrainCommand& options, const Invocation& invocation) {
   const train::RunConfig config =
       options.run.load();  // checked before any rank starts; every rank reads it again
-  return run_as_ranks(
+  const int64_t began = std::chrono::duration_cast<std::chrono::milliseconds>(
+                            std::chrono::system_clock::now().time_since_epoch())
+                            .count();
+  const int code = run_as_ranks(
       options.run.num_ranks, invocation, train::launch_options(config), [&](const train::Context& context) {
         train::Trainer trainer(config, context, options.resume ? train::Resume::newest : train::Resume::no);
         return static_cast<int>(trainer.run());
       });
+  if (broke_down(code) && has_last_word())
+    fmt::print(stderr, "{}", way_on(options, invocation, config, began));
+  return code;
 }
 
 }  // namespace

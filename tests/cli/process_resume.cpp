@@ -5,6 +5,8 @@
 
 #include <csignal>
 
+#include "colossal/base/file.h"
+#include "colossal/base/json.h"
 #include "colossal/checkpoint/directory.h"
 #include "tests/cli/program.h"
 
@@ -138,6 +140,51 @@ TEST_CASE("a damaged newest checkpoint is left aside with a message that names i
   check_as_uninterrupted(run, scratch / "whole");
 }
 
+TEST_CASE("where every checkpoint is damaged, --resume says so and starts nothing") {
+  const ScratchFolder scratch;
+  for (const std::string ranks : {"1", "2"}) {
+    const Run run(scratch / ranks, ranks, {"checkpoint.every = 2"});
+    REQUIRE(run.train(steps(4)).exit_code == 0);
+    const std::string folder = run.output / "checkpoints";
+    fs::resize_file(folder + "/step-00000004/rank-00000.safetensors", 4000);
+    fs::remove(folder + "/step-00000002/manifest.json");
+    const uintmax_t written =
+        colossal::Json::parse(colossal::read_file(folder + "/step-00000004/manifest.json"))
+            .at("files")[0]
+            .at("bytes")
+            .get<uintmax_t>();
+    const Finished resumed = run.resume(steps(8));
+    INFO(resumed.output);
+    CHECK(resumed.exit_code == 4);
+    CHECK(count(resumed.output,
+                fmt::format("{0}: no checkpoint to resume from, every one is damaged:\n"
+                            "  {0}/step-00000002: has no manifest.json, so it is not a complete "
+                            "checkpoint.\n"
+                            "  {0}/step-00000004/rank-00000.safetensors: holds 4000 bytes, {1} were "
+                            "written.\n"
+                            "Put a copy of one in its place, or start anew: without --resume, or in "
+                            "another run.output.\n",
+                            folder, written)) == 1);
+    CHECK(curve(run.output, "loss").size() == 4);
+  }
+}
+
+TEST_CASE("another model than the checkpoint's is refused once, with both values, and nothing is touched") {
+  const ScratchFolder scratch;
+  const Run run(scratch / "run", "2");
+  REQUIRE(run.train(steps(2)).exit_code == 0);
+  const Finished refused = run_colossal(
+      {"train", run.file, "-n", "2", "--resume", "--set", "model.num_layers=1", "--set", steps(4)});
+  CHECK(refused.exit_code == 2);
+  const std::string checkpoint = run.output / "checkpoints/step-00000002";
+  CHECK(refused.output ==
+        fmt::format(
+            "resume: from {0}\nmodel.num_layers = 1, but the checkpoint {0} was trained with 2. Set it to 2, "
+            "or start anew in another run.output.\n",
+            checkpoint));
+  CHECK(curve(run.output, "loss").size() == 2);
+}
+
 TEST_CASE("--resume without a checkpoint starts at the beginning") {
   const ScratchFolder scratch;
   const Run run(scratch / "run", "1");
@@ -145,7 +192,7 @@ TEST_CASE("--resume without a checkpoint starts at the beginning") {
   INFO(resumed.output);
   CHECK(resumed.exit_code == 0);
   CHECK(count(resumed.output,
-              fmt::format("resume: {}/checkpoints holds no good checkpoint, starting from step 0\n",
+              fmt::format("resume: {}/checkpoints holds no checkpoint yet, starting from step 0\n",
                           run.output.string())) == 1);
   CHECK(curve(run.output, "loss").size() == 2);
 }
@@ -176,7 +223,27 @@ TEST_CASE("a rank that is killed takes the others along, with one line that name
   CHECK(count(killed.output, "rank 1 died at step ") == 1);
   CHECK(count(killed.output, "colossal: rank 1 was killed by signal 9 (SIGKILL") == 1);
   CHECK(count(killed.output, "; ranks 0 and 2 stopped after it.") == 1);
+  CHECK(killed.output.ends_with(
+      "colossal: this run has written no checkpoint, so it can only start over. checkpoint.every = 100, for "
+      "example, writes one every 100 steps.\n"));
   CHECK(shared_memory_named("colossal").empty());
+}
+
+TEST_CASE("after a rank was killed or hung, the last line is the command that goes on") {
+  const ScratchFolder scratch;
+  for (const int signal : {SIGKILL, SIGSTOP}) {
+    const Run run(scratch / std::to_string(signal), "2",
+                  {"checkpoint.every = 2", "comm.timeout_seconds = 5"});
+    const Finished broken = run.train(kEndless, {.signals = {{signal, "step 5/", 1}}});
+    INFO(broken.output);
+    CHECK(broken.exit_code == (signal == SIGKILL ? 128 + SIGKILL : 11));
+    const int64_t step = newest_checkpoint(run.output);
+    CHECK(step >= 4);
+    CHECK(broken.output.ends_with(fmt::format(
+        "colossal: to go on from step {0} ({1}/checkpoints/step-{0:08}): {2} train {3} -n 2 --set {4} "
+        "--resume\n",
+        step, run.output.string(), COLOSSAL_BINARY, run.file, kEndless)));
+  }
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <fstream>
 #include <random>
 
 #include "colossal/base/error.h"
@@ -20,6 +21,15 @@ namespace {
 int usable_cores() {
   cpu_set_t set;
   return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+// Of the host, or of the container that we are in.
+double memory_bytes() {
+  const double host =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  double limit = 0;
+  std::ifstream file("/sys/fs/cgroup/memory.max");  // a number, or "max"
+  return file >> limit ? std::min(host, limit) : host;
 }
 
 std::string random_name() {
@@ -202,7 +212,9 @@ class Launcher {
       text += fmt::format("{} ended before the others; {} stopped after it", rank_list(early),
                           rank_list(followed));
     } else {
-      text += fmt::format("rank {} {}", cause->rank, describe_exit(cause->status, cause->peak_bytes));
+      text += fmt::format("rank {} {}", cause->rank,
+                          describe_exit(cause->status, cause->peak_bytes,
+                                        memory_bytes() / static_cast<double>(ranks_.size())));
       if (!followed.empty()) text += fmt::format("; {} stopped after it", rank_list(followed));
     }
     if (!killed.empty()) text += fmt::format("; {} did not stop and had to be killed", rank_list(killed));
@@ -222,12 +234,15 @@ class Launcher {
 
 }  // namespace
 
-std::string describe_exit(int status, double peak_bytes) {
+std::string describe_exit(int status, double peak_bytes, double share_bytes) {
   if (!WIFSIGNALED(status)) return fmt::format("ended with exit code {}", WEXITSTATUS(status));
   const int number = WTERMSIG(status);
   std::string text = fmt::format("was killed by signal {} (SIG{}", number,
                                  sigabbrev_np(number) ? sigabbrev_np(number) : "?");
-  if (number == SIGKILL) text += fmt::format("; out of memory? It had used {}", human_bytes(peak_bytes));
+  if (number == SIGKILL) {
+    text += fmt::format("; {} had used {}", peak_bytes > share_bytes / 4 ? "out of memory? It" : "it",
+                        human_bytes(peak_bytes));
+  }
   return text + ")";
 }
 

@@ -30,8 +30,8 @@ struct LaunchOptions {
 // be started.
 int launch_local(int num_ranks, const std::vector<std::string>& arguments, const LaunchOptions& options = {});
 
-// How a rank's end reads: "was killed by signal 9 (SIGKILL): out of memory? It had used 1.2 GiB", "ended with
-// exit code 3".
-std::string describe_exit(int wait_status, double peak_bytes);
+// How a rank's end reads: "was killed by signal 9 (SIGKILL; it had used 1.2 GiB)", "ended with exit code 3". Guesses that memory ran out
+// where a SIGKILLed rank had used more than a quarter of `share_bytes`, its part of the memory of the host.
+std::string describe_exit(int wait_status, double peak_bytes, double share_bytes);
 
 }  // namespace colossal::comm
