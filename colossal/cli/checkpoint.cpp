@@ -13,10 +13,42 @@ namespace colossal::cli {
 namespace fs = std::filesystem;
 namespace {
 
+// The output folders of runs in `place` that have checkpoints, by name.
+std::vector<std::string> runs_with_checkpoints(const fs::path& place) {
+  std::vector<std::string> runs;
+  std::error_code error;
+  for (fs::directory_iterator it(place, error), end; !error && it != end; it.increment(error)) {
+    try {
+      if (!checkpoint::list(it->path() / "checkpoints").empty())
+        runs.push_back(it->path().lexically_normal().string());
+    } catch (const fs::filesystem_error&) {
+      // One that cannot be read is none to name.
+    }
+  }
+  std::sort(runs.begin(), runs.end());
+  return runs;
+}
+
+// What to name instead of `dir`: the runs in it, else those beside it, else those where runs are by default.
+[[noreturn]] void refuse(const fs::path& dir, const std::string& why) {
+  std::vector<std::string> near;
+  for (const fs::path& place :
+       {dir, (dir / "").lexically_normal().parent_path().parent_path(), fs::path("runs")}) {
+    if (near.empty()) near = runs_with_checkpoints(place.empty() ? "." : place);
+  }
+  constexpr size_t kMost = 5;
+  const std::string more = near.size() > kMost ? fmt::format(" and {} more", near.size() - kMost) : "";
+  near.resize(std::min(near.size(), kMost));
+  throw IoError(
+      fmt::format("{}: {}. Name the output folder of a run (run.output), or one of its checkpoints.{}",
+                  dir.string(), why,
+                  near.empty() ? "" : fmt::format(" Runs with checkpoints: {}{}.", join(near, ", "), more)),
+      ExitCode::checkpoint);
+}
+
 // DIR may be a checkpoint, the folder of checkpoints, or a run's output folder.
 fs::path checkpoints_below(const fs::path& dir) {
-  if (!fs::exists(dir))
-    throw IoError(fmt::format("{}: there is no such folder", dir.string()), ExitCode::checkpoint);
+  if (!fs::exists(dir)) refuse(dir, "there is no such folder");
   if (!fs::is_directory(dir)) {
     throw IoError(
         fmt::format("{}: is a file. Name the output folder of a run, or a checkpoint.", dir.string()),
@@ -36,8 +68,7 @@ std::vector<checkpoint::Found> found_in(const fs::path& dir) {
   } else {
     found = checkpoint::list(checkpoints_below(dir));
   }
-  if (found.empty())
-    throw IoError(fmt::format("{}: holds no checkpoint", dir.string()), ExitCode::checkpoint);
+  if (found.empty()) refuse(dir, "holds no checkpoint");
   return found;
 }
 
@@ -76,7 +107,8 @@ int write_export(const std::string& dir, const std::string& output, train::Overw
                           ? checkpoint::Chosen{.folder = dir, .skipped = {}}
                           : checkpoint::newest_good(checkpoints_below(dir), comm::Group());
   for (const std::string& line : chosen.skipped) fmt::print(stderr, "skipped: {}\n", line);
-  if (!chosen.folder) throw IoError(fmt::format("{}: holds no good checkpoint", dir), ExitCode::checkpoint);
+  if (!chosen.folder)
+    refuse(dir, chosen.skipped.empty() ? "holds no checkpoint" : "holds no good checkpoint");
   const std::string lost = train::export_huggingface(*chosen.folder, output, overwrite);
   fmt::print("{}: exported to {}\n", chosen.folder->string(), output);
   if (!lost.empty()) {

@@ -19,6 +19,7 @@
 #include "colossal/train/verify_task.h"
 
 namespace colossal::train {
+namespace fs = std::filesystem;
 namespace {
 
 // The reference's AdamW steps.
@@ -226,6 +227,22 @@ std::string VerifyReport::text() const {
                      : fmt::format("NOT verified: {} of {} quantities differ\n", failed, differences.size()));
 }
 
+namespace {
+
+// The output folder of the run, where `path` is that folder, its folder of checkpoints, or one of them.
+std::optional<fs::path> run_of(const fs::path& path) {
+  std::error_code ignored;
+  fs::path folder = (path / "").lexically_normal().parent_path();
+  if (fs::is_regular_file(folder / "manifest.json", ignored)) {
+    if (folder.parent_path().filename() != "checkpoints") return folder;
+    folder = folder.parent_path();
+  }
+  if (folder.filename() == "checkpoints") return folder.parent_path();
+  return fs::is_directory(folder / "checkpoints", ignored) ? std::optional(folder) : std::nullopt;
+}
+
+}  // namespace
+
 void check_verify(const VerifyOptions& options, int num_ranks) {
   std::error_code ignored;
   const auto exists = [&](const std::filesystem::path& path) {
@@ -237,9 +254,15 @@ void check_verify(const VerifyOptions& options, int num_ranks) {
                                   c10::toString(options.dtype)));
   }
   if (!exists(options.model / "config.json")) {
+    if (const auto run = run_of(options.model)) {
+      throw ConfigError(fmt::format(
+          "verify {0}: belongs to a run, and is no Hugging Face folder. `colossal checkpoint export {0} "
+          "{1}-hf` makes one of it.",
+          model, run->string()));
+    }
     throw ConfigError(
         fmt::format("verify {0}: there is no {0}/config.json. Name a Hugging Face folder (config.json and "
-                    "model.safetensors); `colossal checkpoint export RUN {0}` makes one of a run.",
+                    "model.safetensors); `colossal checkpoint export RUN OUTPUT` makes one of a run.",
                     model));
   }
   const std::filesystem::path reference = reference_of(options);

@@ -137,9 +137,19 @@ TEST_CASE("checkpoint list, verify and export") {
   from_export.insert(from_export.end(), {"--tokenizer", "bytes"});
   CHECK(run_colossal(from_export).output == a.output);
 
-  const Finished nothing = run_colossal({"checkpoint", "list", runs().scratch.path()});
-  CHECK(nothing.exit_code == 4);
-  CHECK(nothing.output == fmt::format("colossal: {}: holds no checkpoint\n", runs().scratch.path().string()));
+  const std::string above = runs().scratch.path(), nowhere = runs().scratch / "nodir";
+  const auto refused = [&](const std::vector<std::string>& arguments, const std::string& what) {
+    const Finished nothing = run_colossal(arguments);
+    CHECK(nothing.exit_code == 4);
+    CHECK(
+        nothing.output ==
+        fmt::format("colossal: {}. Name the output folder of a run (run.output), or one of its checkpoints. "
+                    "Runs with checkpoints: {}, {}.\n",
+                    what, runs().one.string(), runs().two.string()));
+  };
+  refused({"checkpoint", "list", above}, above + ": holds no checkpoint");
+  refused({"checkpoint", "export", above, folder}, above + ": holds no checkpoint");
+  refused({"checkpoint", "verify", nowhere}, nowhere + ": there is no such folder");
 }
 
 TEST_CASE("generate: what the model has room for, and no more") {

@@ -109,7 +109,16 @@ TEST_CASE("what is missing is said once, with the way to make it") {
               "` makes it with transformers; -n 2 compares two ranks with one.");
   refused({"verify", "/nowhere", "-n", "2"},
           "verify /nowhere: there is no /nowhere/config.json. Name a Hugging Face folder (config.json and "
-          "model.safetensors); `colossal checkpoint export RUN /nowhere` makes one of a run.");
+          "model.safetensors); `colossal checkpoint export RUN OUTPUT` makes one of a run.");
+  const std::string run = scratch / "run", step = run + "/checkpoints/step-00000008";
+  std::filesystem::create_directories(step);
+  std::ofstream(step + "/manifest.json") << "{}";
+  for (const std::string& named : {run, run + "/", run + "/checkpoints", step}) {
+    refused({"verify", named}, "verify " + named +
+                                   ": belongs to a run, and is no Hugging Face folder. `colossal checkpoint "
+                                   "export " +
+                                   named + " " + run + "-hf` makes one of it.");
+  }
   refused({"verify", model, "-n", "2", "--reference", "/nowhere"},
           "--reference /nowhere: there is no such file. `tools/make_reference.py " + model +
               " --output /nowhere` makes it with transformers.");
