@@ -8,6 +8,7 @@
 
 #include "colossal/base/error.h"
 #include "colossal/base/file.h"
+#include "colossal/base/text.h"
 
 namespace colossal::data {
 namespace {
@@ -41,7 +42,25 @@ void widen(const std::byte* from, std::span<int64_t> out) {
   }
 }
 
+// On the disk that `folder` is on, for this user; plenty where nobody can say.
+int64_t free_bytes(const std::filesystem::path& folder) {
+  constexpr int64_t kPlenty = int64_t{1} << 60;
+  std::error_code unknown;
+  const auto room = std::filesystem::space(folder.empty() ? "." : folder, unknown);
+  return unknown ? kPlenty : static_cast<int64_t>(std::min<uintmax_t>(room.available, kPlenty));
+}
+
 }  // namespace
+
+NoSpace::NoSpace(const std::filesystem::path& file, int64_t wanted_bytes, int64_t free_bytes)
+    : IoError(
+          fmt::format("{}: the disk is full: it takes at least {}, {} are free. Free space, or name another "
+                      "folder.",
+                      file.string(), human_bytes(static_cast<double>(wanted_bytes)),
+                      human_bytes(static_cast<double>(free_bytes)))),
+      shortage_(fmt::format("the disk is full: {} takes at least {}, {} are free", file.filename().string(),
+                            human_bytes(static_cast<double>(wanted_bytes)),
+                            human_bytes(static_cast<double>(free_bytes)))) {}
 
 int64_t token_bytes(TokenType type) {
   switch (type) {
@@ -187,18 +206,26 @@ void TokenFileWriter::flush() {
   for (std::string_view left = buffer_; !left.empty();) {
     const ssize_t written = ::write(fd_, left.data(), left.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0)
-      throw IoError(fmt::format("{}: cannot write: {}", aside_.string(), std::strerror(errno)));
+    if (written < 0) refuse("write", static_cast<int64_t>(left.size()));
     left.remove_prefix(static_cast<size_t>(written));
+    written_bytes_ += written;
   }
   buffer_.clear();
+}
+
+// Why the operation that has just failed did. What was written goes again, so its room counts as free.
+void TokenFileWriter::refuse(const char* operation, int64_t more_bytes) const {
+  const int reason = errno;
+  if (reason != ENOSPC && reason != EDQUOT)
+    throw IoError(fmt::format("{}: cannot {}: {}", aside_.string(), operation, std::strerror(reason)));
+  throw NoSpace(with(prefix_, ".bin"), written_bytes_ + more_bytes,
+                free_bytes(aside_.parent_path()) + written_bytes_);
 }
 
 void TokenFileWriter::finish() {
   if (open_document_ > 0) end_document();
   flush();
-  if (::fsync(fd_) != 0)
-    throw IoError(fmt::format("{}: cannot fsync: {}", aside_.string(), std::strerror(errno)));
+  if (::fsync(fd_) != 0) refuse("fsync", 0);
   std::string index(kMagic);
   append(index, uint64_t{1});
   append(index, type_);
@@ -211,6 +238,9 @@ void TokenFileWriter::finish() {
     offset += size * token_bytes(type_);
   }
   for (int64_t i = 0; i <= num_documents(); ++i) append(index, i);
+  const auto index_bytes = static_cast<int64_t>(index.size());
+  if (const int64_t free = free_bytes(aside_.parent_path()); free < index_bytes)
+    throw NoSpace(with(prefix_, ".idx"), written_bytes_ + index_bytes, free + written_bytes_);
   std::filesystem::rename(aside_, with(prefix_, ".bin"));
   write_file_durably(with(prefix_, ".idx"), index);
   ::close(std::exchange(fd_, -1));

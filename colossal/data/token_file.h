@@ -30,6 +30,16 @@ std::filesystem::path token_file_prefix(const std::filesystem::path& name);
 // Removes a pair, the index first: half of one is never taken for whole. Nothing where there is none.
 void remove_token_file(const std::filesystem::path& name);
 
+// There is no room for a token file.
+class NoSpace : public IoError {
+ public:
+  NoSpace(const std::filesystem::path& file, int64_t wanted_bytes, int64_t free_bytes);
+  const std::string& shortage() const { return shortage_; }  // "the disk is full: a.bin takes at least ..."
+
+ private:
+  std::string shortage_;
+};
+
 class TokenFile {
  public:
   // IoError that names file and fact for a pair that is incomplete, truncated, or of another format.
@@ -62,6 +72,7 @@ class TokenFileWriter {
   TokenFileWriter(const TokenFileWriter&) = delete;
   TokenFileWriter& operator=(const TokenFileWriter&) = delete;
 
+  // Throw NoSpace where the disk is full.
   void add(std::span<const int32_t> ids);  // to the document at hand
   void end_document();
   void finish();
@@ -70,13 +81,14 @@ class TokenFileWriter {
 
  private:
   void flush();
+  [[noreturn]] void refuse(const char* operation, int64_t more_bytes) const;
   std::filesystem::path prefix_, aside_;
   std::unique_ptr<ProvisionalFolder> folder_;  // goes again when nothing comes of the file
   TokenType type_;
   int fd_ = -1;
   std::string buffer_;
   std::vector<int32_t> sizes_;
-  int64_t num_tokens_ = 0, open_document_ = 0;
+  int64_t num_tokens_ = 0, open_document_ = 0, written_bytes_ = 0;
 };
 
 }  // namespace colossal::data

@@ -117,6 +117,21 @@ void CachedTokens::discard() {
   folder.reset();
 }
 
+namespace {
+
+// The cache is a key of its own: a full disk is no fault of the text.
+TokenizeProgress tokenize_into_cache(const std::filesystem::path& text, const std::filesystem::path& prefix,
+                                     const Tokenizer& tokenizer, const TokenizeOptions& options) try {
+  return tokenize_file(text, prefix, tokenizer, options);
+} catch (const NoSpace& full) {
+  throw ConfigError(
+      fmt::format("data.cache = \"{}\": {}. Free space, or set data.cache (by default in run.output) to a "
+                  "folder on another disk.",
+                  options.cache.string(), full.shortage()));
+}
+
+}  // namespace
+
 CachedTokens tokenize_cached(std::span<const std::string> sources, const Tokenizer& tokenizer,
                              const TokenizeOptions& options) {
   CachedTokens tokens;
@@ -128,7 +143,7 @@ CachedTokens tokenize_cached(std::span<const std::string> sources, const Tokeniz
     tokens.prefixes.push_back(cached_prefix(file, tokenizer, options));
     if (std::filesystem::exists(tokens.prefixes.back().string() + ".idx")) continue;
     if (!tokens.folder) tokens.folder = std::make_unique<ProvisionalFolder>(options.cache);
-    const TokenizeProgress progress = tokenize_file(file, tokens.prefixes.back(), tokenizer, options);
+    const TokenizeProgress progress = tokenize_into_cache(file, tokens.prefixes.back(), tokenizer, options);
     tokens.built.push_back(tokens.prefixes.back());
     if (options.on_file) options.on_file(progress);
   }

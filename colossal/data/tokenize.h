@@ -50,7 +50,8 @@ struct CachedTokens {
   void discard();                                    // removes what was built
 };
 
-// The token files of all sources; those that do not exist are built. Token files stay as they are.
+// The token files of all sources; those that do not exist are built. Token files stay as they are. ConfigError where there is no room
+// for them in options.cache.
 CachedTokens tokenize_cached(std::span<const std::string> sources, const Tokenizer& tokenizer,
                              const TokenizeOptions& options);
 

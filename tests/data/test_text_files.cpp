@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -175,6 +176,40 @@ TEST_CASE("tokenising is cached, keyed by what it was made from, and leaves noth
     CHECK(entry.path().string().find(".tmp.") == std::string::npos);
   }
   CHECK_NOTHROW(tokenize_cached(sources, *tokenizer, options));  // bytes: anything goes
+}
+
+TEST_CASE("a full disk is told with the key of the cache, what is needed and what is free") {
+  const ScratchFolder folder;
+  write_file(folder / "a.txt", "abc");
+  const auto tokenizer = Tokenizer::load("bytes");
+  const TokenizeOptions options{.cache = folder / "cache"};
+  const std::string prefix = cached_prefix(folder / "a.txt", *tokenizer, options);
+  const std::string file = std::filesystem::path(prefix).filename().string() + ".bin";
+  const auto to_full_disk = [&] {  // where the writer writes aside
+    std::filesystem::create_directories(options.cache);
+    std::filesystem::create_symlink("/dev/full", fmt::format("{}.tmp.{}", prefix, getpid()));
+  };
+  const auto check_told = [](const std::string& told, const std::string& begin, const std::string& end) {
+    CAPTURE(told);
+    REQUIRE(told.starts_with(begin));
+    REQUIRE(told.ends_with(end));
+    const std::string room = told.substr(begin.size(), told.size() - begin.size() - end.size());
+    CHECK(room.find_first_not_of("0123456789. KMGTPiB") == std::string::npos);
+  };
+  to_full_disk();
+  const std::vector<std::string> sources = {(folder / "a.txt").string()};
+  const std::string cached = colossal::testing::error_of<ConfigError>(
+      [&] { tokenize_cached(sources, *tokenizer, options); }, ExitCode::config);
+  check_told(
+      cached,
+      fmt::format("data.cache = \"{}\": the disk is full: {} takes at least 8 B, ", options.cache.string(),
+                  file),
+      " are free. Free space, or set data.cache (by default in run.output) to a folder on another disk.");
+  to_full_disk();
+  const std::string own = colossal::testing::error_of<IoError>(
+      [&] { tokenize_file(sources[0], prefix, *tokenizer, options); }, ExitCode::data);
+  check_told(own, prefix + ".bin: the disk is full: it takes at least 8 B, ",
+             " are free. Free space, or name another folder.");
 }
 
 TEST_CASE("the ids do not depend on the number of threads") {
