@@ -34,5 +34,7 @@ int run_as_ranks(int num_ranks, const Invocation& invocation, const train::Launc
                  const std::function<int(const train::Context&)>& body);
 // How many ranks the run will have: what the launcher says, else -n.
 int world_size(int num_ranks);
+// How many of them will be on this host; 0 in a rank that our launcher has started, which has checked the host before.
+int ranks_to_check(int num_ranks);
 
 }  // namespace colossal::cli

@@ -11,6 +11,12 @@ int world_size(int num_ranks) {
   return environment.launcher == "single" ? num_ranks : environment.world_size;
 }
 
+int ranks_to_check(int num_ranks) {
+  const comm::RankEnvironment environment = comm::environment_from_launcher();
+  if (environment.launcher == "colossal") return 0;
+  return environment.launcher == "single" ? num_ranks : environment.local_world_size;
+}
+
 int run_as_ranks(int num_ranks, const Invocation& invocation, const train::LaunchOptions& options,
                  const std::function<int(const train::Context&)>& body) {
   if (num_ranks > 1 && comm::environment_from_launcher().launcher == "single")

@@ -10,6 +10,7 @@
 #include "colossal/cli/command.h"
 #include "colossal/cli/options.h"
 #include "colossal/comm/launch/environment.h"
+#include "colossal/train/host_memory.h"
 #include "colossal/train/trainer.h"
 
 namespace colossal::cli {
@@ -65,11 +66,14 @@ std::string way_on(const TrainCommand& options, const Invocation& invocation, co
 int train(const TrainCommand& options, const Invocation& invocation) {
   const train::RunConfig config =
       options.run.load();  // checked before any rank starts; every rank reads it again
+  const train::LaunchOptions launch = train::launch_options(config);
+  if (const int ranks_here = ranks_to_check(options.run.num_ranks); ranks_here > 0)
+    train::check_memory(config, ranks_here);
   const int64_t began = std::chrono::duration_cast<std::chrono::milliseconds>(
                             std::chrono::system_clock::now().time_since_epoch())
                             .count();
-  const int code = run_as_ranks(
-      options.run.num_ranks, invocation, train::launch_options(config), [&](const train::Context& context) {
+  const int code =
+      run_as_ranks(options.run.num_ranks, invocation, launch, [&](const train::Context& context) {
         train::Trainer trainer(config, context, options.resume ? train::Resume::newest : train::Resume::no);
         return static_cast<int>(trainer.run());
       });

@@ -13,23 +13,13 @@
 #include "colossal/base/version.h"
 #include "colossal/tensor/matmul_peak.h"
 #include "colossal/tensor/matmul_tuner.h"
+#include "colossal/train/host_memory.h"
 #include "colossal/train/monitor/run_folder.h"
 
 namespace colossal::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-int64_t memory_kib(const std::string& key) {
-  std::ifstream in("/proc/meminfo");
-  for (std::string name; in >> name;) {
-    int64_t value = 0;
-    in >> value;
-    if (name == key + ":") return value;
-    in.ignore(64, '\n');
-  }
-  return 0;
-}
 
 // Bytes per second of y += x over arrays that no cache holds: two reads and a write.
 double memory_bandwidth() {
@@ -97,9 +87,9 @@ MachineReport examine_machine(int num_ranks) {
   fact("cores", std::to_string(cores));
   fact("threads per rank", fmt::format("{} with {} rank{}{}", threads, num_ranks, num_ranks == 1 ? "" : "s",
                                        omp != nullptr ? " (OMP_NUM_THREADS)" : ""));
-  fact("memory",
-       fmt::format("{}, {} available", human_bytes(1024.0 * static_cast<double>(memory_kib("MemTotal"))),
-                   human_bytes(1024.0 * static_cast<double>(memory_kib("MemAvailable")))));
+  const HostMemory memory = host_memory();
+  fact("memory", fmt::format("{}, {} available", human_bytes(static_cast<double>(memory.total)),
+                             human_bytes(static_cast<double>(memory.available))));
   for (const auto& [name, dtype] : {std::pair{"fp32", at::kFloat}, std::pair{"bf16", at::kBFloat16}})
     fact(fmt::format("matrix products, {}", name),
          fmt::format("{:.0f} GFLOP/s", tensor::matmul_peak_flops(dtype, at::kCPU) / 1e9));

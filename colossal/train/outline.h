@@ -28,4 +28,15 @@ struct Outline {
 // Reads of files only what tells sizes: the tokenizer, labels, or what model.load names. ConfigError and IoError as for a run.
 Outline outline_of(const RunConfig& config);
 
+// What each rank holds from its first step on, whatever its batch: weights, their gradients and the state of the optimizer, in
+// bytes. Blocks are alike, so two of them tell of any number.
+struct HeldBytes {
+  int64_t outside = 0;  // of the blocks
+  int64_t block = 0;
+  int64_t num_blocks = 0;
+  int64_t with(int64_t blocks) const { return outside + blocks * block; }
+  int64_t total() const { return with(num_blocks); }
+};
+HeldBytes held_bytes(const RunConfig& config);
+
 }  // namespace colossal::train

@@ -128,6 +128,22 @@ TEST_CASE("a device that is not there, a folder that cannot be, a number that ma
               "run.output.") == 1);
 }
 
+TEST_CASE("a model that no memory holds") {
+  const ScratchFolder scratch;
+  const fs::path output = scratch / "run";
+  const std::string file = write_run_file(output);
+  const Finished run = run_colossal({"train", file, "-n", "2", "--set", "train.precision=fp32", "--set",
+                                     "model.hidden_size=65536", "--set", "model.num_heads=512", "--set",
+                                     "model.num_layers=96"});
+  check_refused(run, run.output, output);
+  CHECK(
+      run.output.starts_with("model: weights, gradients and the state of adamw need 72.0 TiB for each of 2 "
+                             "ranks; this host has "));
+  CHECK(
+      run.output.ends_with(" One of its 96 layers alone needs 768.3 GiB. Take a smaller model, or share it "
+                           "among more hosts with parallel.tensor.\n"));
+}
+
 TEST_CASE("a run that starts over says what it will replace") {
   const ScratchFolder scratch;
   const std::string file = write_run_file(scratch / "run");

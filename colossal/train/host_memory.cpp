@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "colossal/train/host_memory.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+
+#include "colossal/base/error.h"
+#include "colossal/base/text.h"
+#include "colossal/train/build.h"
+#include "colossal/train/outline.h"
+
+namespace colossal::train {
+namespace {
+
+int64_t bytes_of(const std::string& key) {
+  std::ifstream in("/proc/meminfo");
+  for (std::string name; in >> name;) {
+    int64_t kib = 0;
+    in >> kib;
+    if (name == key + ":") return 1024 * kib;
+    in.ignore(64, '\n');
+  }
+  return 0;
+}
+
+// Fewer ranks, fewer layers, or what is left when neither helps.
+std::string what_fits(const RunConfig& config, const HeldBytes& held, int64_t ranks_here, int64_t available) {
+  const int64_t replica = config.parallel.tensor.size, world = config.parallel.data.value() * replica;
+  const int64_t ranks = world == ranks_here ? available / held.total() / replica * replica : 0;
+  const int64_t layers = (available / ranks_here - held.outside) / held.block;
+  std::vector<std::string> fixes;
+  if (ranks > 0) fixes.push_back(fmt::format("{} rank{}", ranks, ranks == 1 ? "" : "s"));
+  if (layers > 0 && !config.model.load) fixes.push_back(fmt::format("model.num_layers = {}", layers));
+  if (!fixes.empty()) return fmt::format("Nearest that fits: {}.", join(fixes, ", or "));
+  return fmt::format(
+      "One of its {} layers alone needs {}. Take a smaller model, or share it among more hosts with "
+      "parallel.tensor.",
+      held.num_blocks, human_bytes(static_cast<double>(held.with(1))));
+}
+
+}  // namespace
+
+HostMemory host_memory() { return {.total = bytes_of("MemTotal"), .available = bytes_of("MemAvailable")}; }
+
+void check_memory(const RunConfig& config, int64_t ranks_here, const HostMemory& host) {
+  if (device_of(config).is_cuda()) return;
+  const HeldBytes held = held_bytes(config);
+  if (held.total() <= host.available / ranks_here) return;
+  const auto text = [](int64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
+  throw ConfigError(fmt::format(
+      "model: weights, gradients and the state of {} need {}{}; this host has {} available of {}. {}",
+      config.optimizer.name, text(held.total()),
+      ranks_here == 1 ? "" : fmt::format(" for each of {} ranks", ranks_here), text(host.available),
+      text(host.total), what_fits(config, held, ranks_here, host.available)));
+}
+
+}  // namespace colossal::train

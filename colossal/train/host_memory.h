@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Refuses a run whose ranks certainly cannot hold their model, before one of them starts.
+//
+//   check_memory(config, num_ranks);   // 2 ranks on this host
+//
+// Thread-safe: pure functions; they read /proc/meminfo and what tells the sizes of a model.
+#pragma once
+#include "colossal/train/config.h"
+
+namespace colossal::train {
+
+// In bytes.
+struct HostMemory {
+  int64_t total = 0;
+  int64_t available = 0;  // without swapping: free, or easily freed
+};
+HostMemory host_memory();
+
+// ConfigError where weights, gradients and optimizer state of `ranks_here` ranks are more than `host` has left, with what would fit.
+// Activations come on top: a run that passes may still need more. Runs on GPUs pass.
+void check_memory(const RunConfig& config, int64_t ranks_here, const HostMemory& host = host_memory());
+
+}  // namespace colossal::train
