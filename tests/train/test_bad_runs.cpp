@@ -37,8 +37,39 @@ TEST_CASE("tensor parallelism") {
        4},
       {"[model]\nnum_heads = 6\n[parallel]\ntensor = { mode = \"1d\", size = 4 }",
        "run.toml:2: model.num_heads = 6 cannot be cut into 4 by parallel.tensor.mode = \"1d\" of 4 ranks. "
-       "Nearest: 4 or 8.",
+       "Nearest: 4 or 8, or parallel.tensor.size = 2.",
        4},
+      {"[model]\nnum_heads = 4\n[parallel]\ntensor = { mode = \"1d\", size = 8 }",
+       "run.toml:2: model.num_heads = 4 cannot be cut into 8 by parallel.tensor.mode = \"1d\" of 8 ranks. "
+       "Nearest: 8, or parallel.tensor.size = 4.",
+       8},
+      {"[model]\nnum_heads = 4\n[parallel]\ndata = 1\ntensor = { mode = \"1d\", size = 8 }",
+       "run.toml:2: model.num_heads = 4 cannot be cut into 8 by parallel.tensor.mode = \"1d\" of 8 ranks. "
+       "Nearest: 8.",
+       8},
+      {"[parallel]\ntensor = { mode = \"2d\" }",
+       "run.toml:2: parallel.tensor.mode = \"2d\" needs a size: with 4 ranks parallel.tensor.size = 4.", 4},
+      {"[parallel]\ntensor = { mode = \"1d\" }",
+       "run.toml:2: parallel.tensor.mode = \"1d\" needs a size: with 12 ranks parallel.tensor.size = 2, 3, "
+       "4, "
+       "6 or 12.",
+       12},
+      {"[parallel]\ntensor = { mode = \"2.5d\" }",
+       "run.toml:2: parallel.tensor.mode = \"2.5d\" needs a size: with 8 ranks parallel.tensor.size = 4 or 8 "
+       "with parallel.tensor.depth = 2.",
+       8},
+      {"[parallel]\ntensor = { mode = \"3d\" }",
+       "run.toml:2: parallel.tensor.mode = \"3d\" needs a size: start 8 or 16 ranks and set "
+       "parallel.tensor.size = 8.",
+       10},
+      {"[parallel]\ntensor = { mode = \"2.5d\", size = 8 }",
+       "run.toml:2: parallel.tensor.size = 8 is not depth x q x q with depth = 1. Nearest sizes that are: 4 "
+       "and 9. With 8 ranks: 4 or 8 with parallel.tensor.depth = 2.",
+       8},
+      {"[parallel]\ntensor = { mode = \"2d\", size = 2 }",
+       "run.toml:2: parallel.tensor.size = 2 is not a square. Nearest sizes that are: 1 and 4. With 8 ranks: "
+       "4.",
+       8},
       {"[model]\nhidden_size = 390\nffn_size = 8\n[parallel]\ntensor = { mode = \"3d\", size = 8 }",
        "run.toml:2: model.hidden_size = 390 cannot be cut into 4 by parallel.tensor.mode = \"3d\" of 8 "
        "ranks. Nearest: 388 or 392.",
@@ -48,6 +79,38 @@ TEST_CASE("tensor parallelism") {
        "ranks. Nearest: 4.",
        8},
   });
+}
+
+TEST_CASE("a tensor mode as text on the command line") {
+  const auto said = [](const std::string& change, int64_t world_size) {
+    return told({"", "", world_size}, {change});
+  };
+  CHECK(said("parallel.tensor=2d", 4) ==
+        "--set parallel.tensor: parallel.tensor = \"2d\" is text, not a table. Write --set "
+        "parallel.tensor.mode=2d --set parallel.tensor.size=4");
+  CHECK(said("parallel.tensor=2.5d", 8) ==
+        "--set parallel.tensor: parallel.tensor = \"2.5d\" is text, not a table. Write --set "
+        "parallel.tensor.mode=2.5d --set parallel.tensor.size=8 --set parallel.tensor.depth=2");
+  CHECK(said("parallel.tensor=1d", 1) ==
+        "--set parallel.tensor: parallel.tensor = \"1d\" is text, not a table. Write --set "
+        "parallel.tensor.mode=1d --set parallel.tensor.size=2");
+  CHECK(said("parallel.tensor=4d", 4) ==
+        "--set parallel.tensor: parallel.tensor = \"4d\" is text, not a table. Keys of [parallel.tensor]: "
+        "mode, "
+        "size, depth, keep_gathered.");
+}
+
+TEST_CASE("a short trial of a run with a warm-up") {
+  const testing::BadConfig file{"[train]\nsteps = 350\n[schedule]\nwarmup_steps = 60", ""};
+  CHECK(told(file, {"train.steps=20"}) ==
+        "--set train.steps: schedule.warmup_steps = 60 is not below train.steps = 20: the rate would never "
+        "reach "
+        "its peak. For a short trial add --set schedule.warmup_steps=2");
+  CHECK(told(file, {"train.steps=20", "schedule.warmup_steps=2"}) == "accepted");
+  CHECK(
+      told(file, {"train.steps=20", "schedule.warmup_steps=20"}) ==
+      "--set schedule.warmup_steps: schedule.warmup_steps = 20 is not below train.steps = 20: the rate would "
+      "never reach its peak. Nearest: 19.");
 }
 
 TEST_CASE("batches, ranks, schedules, optimizers") {

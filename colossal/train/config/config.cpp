@@ -14,10 +14,14 @@ namespace colossal::train {
 namespace {
 
 // The `--set` arguments; malformed ones become problems like any other.
-void take_overrides(const std::vector<std::string>& overrides, config::Review& review) {
+void take_overrides(const std::vector<std::string>& overrides, config::Review& review, int64_t world_size) {
   for (const std::string& text : overrides) {
     try {
-      review.take(config::parse_override(text));
+      const config::Override change = config::parse_override(text);
+      if (std::string problem = tensor_as_text(change, world_size); !problem.empty())
+        review.problem(change.value.origin, std::move(problem));
+      else
+        review.take(change);
     } catch (const ConfigError& error) {
       review.problem({"", 0}, error.what());  // says "--set ..." itself
     }
@@ -25,6 +29,12 @@ void take_overrides(const std::vector<std::string>& overrides, config::Review& r
 }
 
 }  // namespace
+
+bool is_on_command_line(const config::Review& review, const std::string& key) {
+  const auto origins = review.origins();
+  const auto origin = origins.find(key);
+  return origin != origins.end() && origin->second.line == 0;
+}
 
 const config::Schema& run_schema() {
   static const config::Schema schema = config::make_schema<RunConfig>([](config::Section<RunConfig>& c) {
@@ -47,7 +57,7 @@ RunConfig parse_run_config(const std::string& text, const std::string& name,
   RunConfig c;
   config::Review review(run_schema(), name);
   review.take(config::parse_toml(text, name));
-  take_overrides(overrides, review);
+  take_overrides(overrides, review, world_size);
   review.write(&c);
   infer_family(c, review);
   review.check_conditions(&c);
@@ -82,7 +92,7 @@ ParallelSection parse_parallel(const std::vector<std::string>& overrides, int64_
     c.table("parallel", &Layout::parallel, "How the ranks share the work.", describe_parallel);
   });
   config::Review review(schema, "");
-  take_overrides(overrides, review);
+  take_overrides(overrides, review, world_size);
   review.write(&layout);
   review.check_conditions(&layout);
   resolve_parallel(layout.parallel, review, world_size);

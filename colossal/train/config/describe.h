@@ -36,6 +36,12 @@ void resolve_train(RunConfig& c, config::Review& review);
 void resolve_optimizer(RunConfig& c, config::Review& review);
 void check_files(const RunConfig& c, config::Review& review);
 
+// Whether somebody gave this key with --set; keys of the file stand on a line.
+bool is_on_command_line(const config::Review& review, const std::string& key);
+
+// Why `parallel.tensor=2d` is no table, with what to write instead; empty for any other change.
+std::string tensor_as_text(const config::Override& change, int64_t world_size);
+
 // Up to six divisors of `n`, those nearest to `wanted`, ascending: "1, 2, 3, 4, 6, 8".
 std::string divisors_near(int64_t n, int64_t wanted);
 

@@ -13,11 +13,20 @@ void check_schedule(RunConfig& c, config::Review& review) {
   ScheduleSection& s = c.schedule;
   const char* total_key = s.total_steps ? "schedule.total_steps" : "train.steps";
   const int64_t total = s.total_steps.value_or(c.train.steps);
-  review.require(
-      s.warmup_steps < total, {"schedule.warmup_steps", total_key},
-      fmt::format("schedule.warmup_steps = {} is not below {} = {}: the rate would never reach its peak. "
-                  "Nearest: {}.",
-                  s.warmup_steps, total_key, total, total - 1));
+  const auto warmup_problem = [&](const std::string& fix) {
+    return fmt::format(
+        "schedule.warmup_steps = {} is not below {} = {}: the rate would never reach its peak. {}",
+        s.warmup_steps, total_key, total, fix);
+  };
+  // A short trial of a long run: its length is what was asked for, the warm-up has to follow.
+  if (is_on_command_line(review, total_key) && !is_on_command_line(review, "schedule.warmup_steps")) {
+    review.require(
+        s.warmup_steps < total, {total_key, "schedule.warmup_steps"},
+        warmup_problem(fmt::format("For a short trial add --set schedule.warmup_steps={}", total / 10)));
+  } else {
+    review.require(s.warmup_steps < total, {"schedule.warmup_steps", total_key},
+                   warmup_problem(fmt::format("Nearest: {}.", total - 1)));
+  }
   if (s.name == "wsd") {
     const int64_t decay = s.decay_steps.value_or(std::max<int64_t>(1, total / 10));
     review.require(s.warmup_steps >= total || s.warmup_steps + decay <= total,
