@@ -8,6 +8,7 @@
 
 using namespace colossal;
 using namespace colossal::train;
+using testing::BadConfig;
 using testing::check;
 using testing::told;
 
@@ -238,6 +239,26 @@ TEST_CASE("a model to start from") {
       {"[model]\nload = \"" + at + "/corpus.txt\"",
        "run.toml:2: model.load = \"" + at +
            "/corpus.txt\" is a file. Name the folder that holds config.json "
+TEST_CASE("a preset on the command line over sizes of the file") {
+  const BadConfig file{
+      "[model]\nfamily = \"gpt2\"\nnum_layers = 4\nhidden_size = 1600\nffn_size = 512\n"
+      "dropout = 0.1\nnum_heads = 4",
+      ""};
+  CHECK(
+      told(file, {"model.preset=gpt2-xl"}) ==
+      "run.toml:3: model.num_layers = 4 overrides the preset gpt2-xl given with --set (48). Remove the line, "
+      "or add --set model.num_layers=48.\n"
+      "run.toml:5: model.ffn_size = 512 overrides the preset gpt2-xl given with --set (6400). Remove the "
+      "line, or add --set model.ffn_size=6400.\n"
+      "run.toml:7: model.num_heads = 4 overrides the preset gpt2-xl given with --set (25). Remove the line, "
+      "or "
+      "add --set model.num_heads=25.");
+  // What is said on the command line too, or only in the file, is meant.
+  CHECK(told(file, {"model.preset=gpt2-xl", "model.num_layers=48", "model.ffn_size=512",
+                    "model.num_heads=32"}) == "accepted");
+  CHECK(told({"[model]\npreset = \"gpt2-xl\"\nnum_layers = 4", ""}) == "accepted");
+}
+
            "and the weights."},
       {"[model]\nload = \"" + at + "/empty\"",
        "run.toml:2: model.load = \"" + at +

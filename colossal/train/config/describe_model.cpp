@@ -124,7 +124,11 @@ void describe_model(config::Section<ModelSection>& s) {
       .meant("llama3", "llama")
       .meant("qwen", "qwen2")
       .also_called({"type", "arch", "architecture", "model_type", "kind", "name"});
-  s.key("preset", &ModelSection::preset, "A published size, which single keys may change. " + preset_help())
+  s.key("preset", &ModelSection::preset,
+        "A published size, which single keys may change; keys of the file that differ from a preset given "
+        "with --set are "
+        "an error. " +
+            preset_help())
       .also_called({"size"});
   s.key("load", &ModelSection::load,
         "Hugging Face folder, or a checkpoint of Colossal, to start from. It brings family and sizes along.")

@@ -38,13 +38,35 @@ namespace {
 
 bool is_rotary(const std::string& family) { return models::foreign_family(family, "model.family").rotary; }
 
+// Whether a preset or a loaded model says something of this key.
+bool brings(const config::Field& field) {
+  return field.path.starts_with("model.") && field.name() != "load" && field.name() != "preset" &&
+         field.name() != "init_std" && !field.name().ends_with("dropout");
+}
+
+// Who asks for a preset on the command line wants its sizes: keys of the file win over a preset of the file only.
+void check_against_preset(const RunConfig& asked, const models::ModelConfig& sizes, config::Review& review) {
+  if (!is_on_command_line(review, "model.preset") || family_of(sizes) != asked.model.family) return;
+  RunConfig preset;
+  preset.model.family = asked.model.family;
+  fill_sizes(preset.model, models::by_rules(sizes));
+  for (const config::Field& field : run_schema().fields) {
+    if (!brings(field) || !review.given(field.path) || is_on_command_line(review, field.path)) continue;
+    const auto a = field.read(&asked), b = field.read(&preset);
+    if (!a || !b || config::toml_text(*a) == config::toml_text(*b)) continue;
+    review.reject(
+        field.path,
+        fmt::format("{} = {} overrides the preset {} given with --set ({}). Remove the line, or add "
+                    "--set {}={}.",
+                    field.path, config::toml_text(*a), *asked.model.preset, config::toml_text(*b), field.path,
+                    config::toml_text(*b)));
+  }
+}
+
 // A key beside model.load may only say what the loaded model says, too.
 void check_against_loaded(const RunConfig& asked, const RunConfig& loaded, config::Review& review) {
   for (const config::Field& field : run_schema().fields) {
-    const bool brought = field.path.starts_with("model.") && field.name() != "load" &&
-                         field.name() != "preset" && field.name() != "init_std" &&
-                         !field.name().ends_with("dropout");
-    if (!brought || !review.given(field.path)) continue;
+    if (!brings(field) || !review.given(field.path)) continue;
     const auto a = field.read(&asked), b = field.read(&loaded);
     if (!a || (b && config::toml_text(*a) == config::toml_text(*b))) continue;
     review.require(false, {field.path, "model.load"},
@@ -214,6 +236,7 @@ void resolve_model(RunConfig& c, config::Review& review) {
     resolve_loaded(c, review);
   } else {
     const models::ModelConfig sizes = m.preset ? models::preset(*m.preset) : small_sizes(m.family);
+    if (m.preset) check_against_preset(c, sizes, review);
     fill_sizes(m, sizes);
     const models::ModelConfig full = models::by_rules(model_config(m, {.vocab_size = 1}));
     if (!m.num_kv_heads) m.num_kv_heads = full.num_kv_heads;
