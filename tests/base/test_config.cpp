@@ -211,7 +211,7 @@ TEST_CASE("wrong types come with what to write instead") {
   CHECK(one("dims = [1]") == "t.toml:2: unknown key \"things.dims\". Did you mean \"things.sizes\"?");
   CHECK(one("qwertz = 1") ==
         "t.toml:2: unknown key \"things.qwertz\". Keys of [things]: flag, count, rate, text, words, sizes, "
-        "limit, note, colour.");
+        "limit, note, colour, inner.");
 }
 
 TEST_CASE("rules skip keys that are already bad") {

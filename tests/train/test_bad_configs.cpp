@@ -41,6 +41,11 @@ TEST_CASE("spelling and syntax") {
       {"steps = 5", "run.toml:1: unknown key \"steps\". Did you mean \"train.steps\"?"},
       {"[train]\nunicorns = 5",
        "run.toml:2: unknown key \"train.unicorns\". Keys of [train]: " + kTrainKeys + "."},
+      {"[train]\nepochs = 3",
+       "run.toml:2: unknown key \"train.epochs\". Runs are counted in train.steps, each of "
+       "train.global_batch_size sequences or images."},
+      {"[parallel]\nzero = 1",
+       "run.toml:2: unknown key \"parallel.zero\". Keys of [parallel]: data, bucket_mb, overlap, tensor."},
       {"[zoo]\nunicorns = 5",
        "run.toml:2: unknown key \"zoo.unicorns\". Sections: run, model, model.rope_scaling, data, train, "
        "optimizer, "
@@ -218,8 +223,11 @@ TEST_CASE("model: heads, sizes, positions, presets") {
        "type, factor, "
        "low_freq_factor, high_freq_factor, original_max_positions."},
       {"[model]\nfamily = \"gpt2\"\npreset = \"gpt2-tiny\"",
-       "run.toml:3: model.preset = \"gpt2-tiny\" is unknown. Allowed: quickstart, gpt2, gpt2-124m, "
-       "gpt2-medium, gpt2-large, gpt2-xl, gpt3-175b."},
+       "run.toml:3: model.preset = \"gpt2-tiny\" is unknown. Allowed: quickstart, gpt2, gpt2-small, "
+       "gpt2-124m, gpt2-medium, gpt2-large, gpt2-xl, gpt3-175b."},
+      {"[model]\nfamily = \"gpt2\"\npreset = \"gpt2-smal\"",
+       "run.toml:3: model.preset = \"gpt2-smal\" is unknown. Allowed: quickstart, gpt2, gpt2-small, "
+       "gpt2-124m, gpt2-medium, gpt2-large, gpt2-xl, gpt3-175b. Did you mean \"gpt2-small\"?"},
       {"[model]\nfamily = \"gpt2\"\npreset = \"llama3-8b\"",
        "run.toml:3: model.preset = \"llama3-8b\" is of family llama, but model.family = \"gpt2\". Remove "
        "model.family, or set "
@@ -231,14 +239,6 @@ TEST_CASE("model: heads, sizes, positions, presets") {
   });
 }
 
-TEST_CASE("a model to start from") {
-  const testing::ScratchFolder folder;
-  testing::make_files(folder);
-  const std::string at = folder.path().string();
-  check({
-      {"[model]\nload = \"" + at + "/corpus.txt\"",
-       "run.toml:2: model.load = \"" + at +
-           "/corpus.txt\" is a file. Name the folder that holds config.json "
 TEST_CASE("a preset on the command line over sizes of the file") {
   const BadConfig file{
       "[model]\nfamily = \"gpt2\"\nnum_layers = 4\nhidden_size = 1600\nffn_size = 512\n"
@@ -259,6 +259,14 @@ TEST_CASE("a preset on the command line over sizes of the file") {
   CHECK(told({"[model]\npreset = \"gpt2-xl\"\nnum_layers = 4", ""}) == "accepted");
 }
 
+TEST_CASE("a model to start from") {
+  const testing::ScratchFolder folder;
+  testing::make_files(folder);
+  const std::string at = folder.path().string();
+  check({
+      {"[model]\nload = \"" + at + "/corpus.txt\"",
+       "run.toml:2: model.load = \"" + at +
+           "/corpus.txt\" is a file. Name the folder that holds config.json "
            "and the weights."},
       {"[model]\nload = \"" + at + "/empty\"",
        "run.toml:2: model.load = \"" + at +

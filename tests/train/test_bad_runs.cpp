@@ -177,6 +177,46 @@ TEST_CASE("batches, ranks, schedules, optimizers") {
   });
 }
 
+TEST_CASE("models that the host cannot hold") {
+  const auto parsed = [](const std::string& keys, int64_t world_size) {
+    return parse_run_config("[model]\npreset = \"gpt2\"\n" + keys + "[data]\ntrain = \"synthetic\"\n",
+                            "run.toml", {}, world_size);
+  };
+  constexpr int64_t kGiB = 1 << 30;
+  const auto refusal = [&](const std::string& keys, int64_t world_size, int64_t available) -> std::string {
+    try {
+      check_memory(parsed(keys, world_size), world_size, {.total = 8 * kGiB, .available = available});
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  // 124439808 parameters of 16 bytes each.
+  CHECK(held_bytes(parsed("", 2)).total() == 16 * int64_t{124439808});
+  CHECK(refusal("", 1, 16 * int64_t{124439808}) == "accepted");
+  CHECK(
+      refusal("", 1, 16 * int64_t{124439808} - 1) ==
+      "model: weights, gradients and the state of adamw need 1.9 GiB; this host has 1.9 GiB available of 8.0 "
+      "GiB. Nearest that fits: model.num_layers = 11.");
+  CHECK(
+      refusal("", 4, 4 * kGiB) ==
+      "model: weights, gradients and the state of adamw need 1.9 GiB for each of 4 ranks; this host has 4.0 "
+      "GiB available of 8.0 GiB. Nearest that fits: 2 ranks, or model.num_layers = 3.");
+  CHECK(refusal("[optimizer]\nname = \"sgd\"\n", 1, kGiB / 4) ==
+        "model: weights, gradients and the state of sgd need 949.4 MiB; this host has 256.0 MiB available of "
+        "8.0 "
+        "GiB. One of its 12 layers alone needs 354.6 MiB. Take a smaller model, or share it among more hosts "
+        "with parallel.tensor.");
+  // A share each, with the rows that pad the vocabulary.
+  const std::string halves = "[parallel]\ntensor = { mode = \"1d\", size = 2 }\n";
+  CHECK(held_bytes(parsed(halves, 2)).total() == 16 * outline_of(parsed(halves, 2)).local_numel());
+  CHECK(refusal(halves, 2, 2 * kGiB) == "accepted");
+  CHECK(refusal(halves, 4, 2 * kGiB) ==
+        "model: weights, gradients and the state of adamw need 955.8 MiB for each of 4 ranks; this host has "
+        "2.0 "
+        "GiB available of 8.0 GiB. Nearest that fits: 2 ranks, or model.num_layers = 3.");
+}
+
 TEST_CASE("files and folders") {
   const testing::ScratchFolder folder;
   testing::make_files(folder);
@@ -240,46 +280,6 @@ TEST_CASE("a machine without GPUs") {
        "lists the "
        "backends). Allowed here: auto, cpu."},
       {"[comm]\nbackend = \"nccl\"",
-TEST_CASE("models that the host cannot hold") {
-  const auto parsed = [](const std::string& keys, int64_t world_size) {
-    return parse_run_config("[model]\npreset = \"gpt2\"\n" + keys + "[data]\ntrain = \"synthetic\"\n",
-                            "run.toml", {}, world_size);
-  };
-  constexpr int64_t kGiB = 1 << 30;
-  const auto refusal = [&](const std::string& keys, int64_t world_size, int64_t available) -> std::string {
-    try {
-      check_memory(parsed(keys, world_size), world_size, {.total = 8 * kGiB, .available = available});
-    } catch (const ConfigError& error) {
-      return error.what();
-    }
-    return "accepted";
-  };
-  // 124439808 parameters of 16 bytes each.
-  CHECK(held_bytes(parsed("", 2)).total() == 16 * int64_t{124439808});
-  CHECK(refusal("", 1, 16 * int64_t{124439808}) == "accepted");
-  CHECK(
-      refusal("", 1, 16 * int64_t{124439808} - 1) ==
-      "model: weights, gradients and the state of adamw need 1.9 GiB; this host has 1.9 GiB available of 8.0 "
-      "GiB. Nearest that fits: model.num_layers = 11.");
-  CHECK(
-      refusal("", 4, 4 * kGiB) ==
-      "model: weights, gradients and the state of adamw need 1.9 GiB for each of 4 ranks; this host has 4.0 "
-      "GiB available of 8.0 GiB. Nearest that fits: 2 ranks, or model.num_layers = 3.");
-  CHECK(refusal("[optimizer]\nname = \"sgd\"\n", 1, kGiB / 4) ==
-        "model: weights, gradients and the state of sgd need 949.4 MiB; this host has 256.0 MiB available of "
-        "8.0 "
-        "GiB. One of its 12 layers alone needs 354.6 MiB. Take a smaller model, or share it among more hosts "
-        "with parallel.tensor.");
-  // A share each, with the rows that pad the vocabulary.
-  const std::string halves = "[parallel]\ntensor = { mode = \"1d\", size = 2 }\n";
-  CHECK(held_bytes(parsed(halves, 2)).total() == 16 * outline_of(parsed(halves, 2)).local_numel());
-  CHECK(refusal(halves, 2, 2 * kGiB) == "accepted");
-  CHECK(refusal(halves, 4, 2 * kGiB) ==
-        "model: weights, gradients and the state of adamw need 955.8 MiB for each of 4 ranks; this host has "
-        "2.0 "
-        "GiB available of 8.0 GiB. Nearest that fits: 2 ranks, or model.num_layers = 3.");
-}
-
        "run.toml:2: comm.backend = \"nccl\" needs GPUs, but this build or this machine has none (`colossal "
        "doctor` lists "
        "the backends). Allowed here: auto, local, gloo."},

@@ -128,6 +128,12 @@ TEST_CASE("an export brings its tokenizer along, and replaces only what it was t
   CHECK(std::filesystem::exists(folder / "notes.txt"));
   CHECK(error_of<ConfigError>([&] { export_huggingface(checkpoint, scratch / "train.txt"); }) ==
         (scratch / "train.txt").string() + ": is a file. Name a folder to export to.");
+  // To start from the run itself, its checkpoint is named.
+  CHECK(error_of<ConfigError>([&] {
+          small_run(scratch.path(), 1,
+                    {"train.steps=1", "schedule.warmup_steps=0", "model.load=" + config.run.output});
+        }) == "--set model.load: model.load = \"" + config.run.output +
+                  "\" is the folder of a run. Its newest checkpoint: \"" + checkpoint.string() + "\".");
 }
 
 TEST_CASE("what is no model is refused by name") {

@@ -11,6 +11,33 @@
 #include "colossal/base/text.h"
 
 namespace colossal::config {
+namespace {
+
+// Keys and tables directly below `section`.
+std::vector<std::string> keys_of(const Schema& schema, std::string_view section) {
+  std::vector<std::string> names;
+  for (const Field& field : schema.fields) {
+    if (field.section() == section) names.emplace_back(field.name());
+  }
+  for (const TableInfo& table : schema.tables) {
+    const size_t dot = table.path.rfind('.');
+    if (dot != table.path.npos && table.path.substr(0, dot) == section)
+      names.push_back(table.path.substr(dot + 1));
+  }
+  return names;
+}
+
+std::string advice_on(const Schema& schema, std::string_view path) {
+  const std::string_view name = path.substr(path.rfind('.') + 1);
+  for (const Field& field : schema.fields) {
+    for (const auto& [missing, advice] : field.advice) {
+      if (iequals(missing, name)) return advice;
+    }
+  }
+  return "";
+}
+
+}  // namespace
 
 Review::Review(const Schema& schema, std::string file_name)
     : schema_(schema), file_name_(std::move(file_name)) {}
@@ -35,24 +62,19 @@ void Review::take_tree(const std::string& path, const Value& value) {
 
 void Review::unknown(const std::string& path, const Value& value) {
   if (schema_.has_table(path)) {
-    std::vector<std::string> names;
-    for (const Field& field : schema_.fields) {
-      if (field.section() == path) names.emplace_back(field.name());
-    }
     bad(path, value.origin,
         fmt::format("{} = {} is {}, not a table. Keys of [{}]: {}.", path, toml_text(value), kind_text(value),
-                    path, join(names, ", ")));
+                    path, join(keys_of(schema_, path), ", ")));
     return;
   }
   std::string text = fmt::format("unknown key \"{}\".", path);
-  if (const auto near = nearest_key(schema_, path)) {
+  if (const std::string advice = advice_on(schema_, path); !advice.empty()) {
+    text += " " + advice;
+  } else if (const auto near = nearest_key(schema_, path)) {
     text += fmt::format(" Did you mean \"{}\"?", *near);
   } else {
     const std::string section = path.substr(0, path.rfind('.'));
-    std::vector<std::string> names;
-    for (const Field& field : schema_.fields) {
-      if (field.section() == section) names.emplace_back(field.name());
-    }
+    std::vector<std::string> names = keys_of(schema_, section);
     const bool known = !names.empty();
     if (!known) {
       for (const TableInfo& table : schema_.tables) names.push_back(table.path);

@@ -53,6 +53,7 @@ struct Field {
   std::vector<std::pair<std::string, std::string>>
       synonyms;                          // wrong value -> the choice that was probably meant
   std::vector<std::string> also_called;  // names of this key elsewhere, for did-you-mean
+  std::vector<std::pair<std::string, std::string>> advice;  // a key that there is not -> what to do instead
   std::optional<Condition> condition;
   std::optional<Value> fallback;  // the default; nullopt where unset
   std::string fallback_note;      // how an unset optional is filled
@@ -98,6 +99,9 @@ class Key {
   Key& required() { return field_.is_required = true, *this; }
   Key& example(std::string toml) { return field_.example = std::move(toml), *this; }
   Key& also_called(std::vector<std::string> names) { return field_.also_called = std::move(names), *this; }
+  Key& instead_of(std::string missing, std::string advice) {
+    return field_.advice.emplace_back(std::move(missing), std::move(advice)), *this;
+  }
   Key& only_with(std::string path, std::vector<std::string> values) {
     return field_.condition = {std::move(path), std::move(values)}, *this;
   }

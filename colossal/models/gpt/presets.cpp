@@ -12,6 +12,7 @@ Family family() {
                                {{"quickstart", 4, 256, 4}}},
                               {{.family = "gpt2", .vocab_size = 50257, .max_positions = 1024},
                                {{"gpt2", 12, 768, 12},
+                                {"gpt2-small", 12, 768, 12},
                                 {"gpt2-124m", 12, 768, 12},
                                 {"gpt2-medium", 24, 1024, 16},
                                 {"gpt2-large", 36, 1280, 20},

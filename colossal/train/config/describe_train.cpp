@@ -6,6 +6,9 @@
 namespace colossal::train {
 namespace {
 
+constexpr const char* kNoEpochs =
+    "Runs are counted in train.steps, each of train.global_batch_size sequences or images.";
+
 void describe_loss_scale(config::Section<TrainSection>& s) {
   const std::vector<std::string> fp16 = {"fp16"};
   s.key("loss_scale", &TrainSection::loss_scale,
@@ -82,7 +85,11 @@ void describe_samples(config::Section<TrainSection>& s) {
 void describe_train(config::Section<TrainSection>& s) {
   s.key("steps", &TrainSection::steps, "Optimizer steps of the whole run.")
       .at_least(1)
-      .also_called({"max_steps", "num_steps", "iterations", "max_iters", "train_iters", "total_steps"});
+      .also_called({"max_steps", "num_steps", "iterations", "max_iters", "train_iters", "total_steps"})
+      .instead_of("epochs", kNoEpochs)
+      .instead_of("num_epochs", kNoEpochs)
+      .instead_of("num_train_epochs", kNoEpochs)
+      .instead_of("max_epochs", kNoEpochs);
   s.key("global_batch_size", &TrainSection::global_batch_size,
         "Sequences (or images) of one optimizer step, over all ranks.")
       .at_least(1)

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "colossal/base/error.h"
 #include "colossal/base/text.h"
+#include "colossal/checkpoint/directory.h"
 #include "colossal/data/images/image_source.h"
 #include "colossal/data/text_source.h"
 #include "colossal/train/config/describe.h"
@@ -147,6 +150,14 @@ std::string load_problem(const std::string& load) {
   }
   if (!fs::exists(fs::path(load) / "config.json", ignored) &&
       !fs::exists(fs::path(load) / "manifest.json", ignored)) {
+    for (const fs::path& folder : {fs::path(load) / "checkpoints", fs::path(load)}) {
+      const std::vector<checkpoint::Found> found = checkpoint::list(folder);
+      const auto newest = std::ranges::find_if(found.rbegin(), found.rend(),
+                                               [](const checkpoint::Found& f) { return f.problem.empty(); });
+      if (newest == found.rend()) continue;
+      return fmt::format("model.load = \"{}\" is the folder of a run. Its newest checkpoint: \"{}\".", load,
+                         newest->folder.string());
+    }
     return fmt::format(
         "model.load = \"{}\" has neither config.json (Hugging Face) nor manifest.json (checkpoint).", load);
   }
