@@ -8,6 +8,7 @@
 
 #include "colossal/comm/autograd.h"
 #include "colossal/comm/launch/environment.h"
+#include "colossal/comm/launch/failure.h"
 #include "colossal/nn/parameter.h"
 #include "colossal/parallel/tensor/linear.h"
 #include "colossal/tensor/random.h"
@@ -39,9 +40,16 @@ std::shared_ptr<colossal::data::TensorDataset> shifts(int64_t n, int64_t width) 
   return std::make_shared<colossal::data::TensorDataset>(x, x.roll(1, 1));
 }
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const int64_t width = argc > 1 ? std::atoll(argv[1]) : 1024, rows = 64;
-  const int q = static_cast<int>(std::sqrt(colossal::comm::environment_from_launcher().world_size));
+  const int num_ranks = colossal::comm::environment_from_launcher().world_size;
+  const int q = static_cast<int>(std::sqrt(num_ranks));
+  if (q * q != num_ranks || rows % q != 0)
+    throw colossal::ConfigError(fmt::format(
+        "linear_2d: {} ranks are no square that shares {} rows. Start 1, 4 or 16 ranks.", num_ranks, rows));
+  if (width < q || width % q != 0)
+    throw colossal::ConfigError(fmt::format("linear_2d: a width of {} cannot be cut into {}. Nearest: {}.",
+                                            argv[1], q, std::max<int64_t>(width / q, 1) * q));
   auto context = colossal::launch({.world = {}, .axes = {{"row", q}, {"column", q}}});
   const Mesh& mesh = context.mesh;
   auto model = std::make_shared<Mlp>(mesh, width, 16 * width);
@@ -75,4 +83,6 @@ int main(int argc, char** argv) {
     if (engine.num_steps() == 200) break;
   }
   return last < 0.1 ? 0 : 1;
+} catch (const std::exception& error) {
+  return colossal::comm::report_failure(error, nullptr);
 }

@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include "colossal/comm/launch/failure.h"
 #include "colossal/train/initialize.h"
 
 // Two spirals, one per class: points [n, 2] and classes [n].
@@ -38,7 +39,7 @@ struct Classifier : torch::nn::Module {
   std::vector<at::Tensor> weights, biases;
 };
 
-int main() {
+int main() try {
   auto context = colossal::launch();
   auto model = std::make_shared<Classifier>(64);
   auto criterion = [](const at::Tensor& y, const at::Tensor& label) {
@@ -66,4 +67,6 @@ int main() {
       engine(batch.input()).argmax(1).eq(batch.label()).to(at::kDouble).mean().item<double>();
   if (context.speaks()) fmt::print("accuracy {:.3f}\n", accuracy);
   return accuracy > 0.95 ? 0 : 1;
+} catch (const std::exception& error) {
+  return colossal::comm::report_failure(error, nullptr);
 }

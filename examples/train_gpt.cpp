@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "colossal/comm/collectives.h"
+#include "colossal/comm/launch/failure.h"
 #include "colossal/models/family.h"
 #include "colossal/models/generate.h"
 #include "colossal/nn/dense_factory.h"
@@ -27,7 +28,7 @@ std::shared_ptr<colossal::data::TensorDataset> counting() {
   return std::make_shared<colossal::data::TensorDataset>(ids, models::next_tokens(ids));
 }
 
-int main() {
+int main() try {
   auto context = colossal::launch();
   // The factory decides how layers are spread over the mesh; the model is written once, for all of them.
   auto state = std::make_shared<nn::StepState>(nn::StepState{.seed = 1, .global_rows = kBatch});
@@ -78,4 +79,6 @@ int main() {
     fmt::print("10 13 16 19 goes on: {}\n", fmt::join(ids, " "));
   }
   return out.equal(right) ? 0 : 1;
+} catch (const std::exception& error) {
+  return colossal::comm::report_failure(error, nullptr);
 }

@@ -89,6 +89,22 @@ TEST_CASE("linear_2d: four ranks learn what one learns") {
   for (size_t i = 0; i < one.size(); ++i) CHECK(four[i] == doctest::Approx(one[i]).epsilon(0.01));
 }
 
+TEST_CASE("what an example cannot do is said, with what it can") {
+  const auto refused = [](const std::vector<std::string>& command, const std::string& num_ranks,
+                          const std::string& message) {
+    const RunOptions options{.environment = {"RANK=0", "LOCAL_RANK=0", "WORLD_SIZE=" + num_ranks,
+                                             "LOCAL_WORLD_SIZE=" + num_ranks, "MASTER_ADDR=127.0.0.1",
+                                             "MASTER_PORT=1"}};
+    const Finished run = run_process(command, options);
+    CHECK(run.exit_code == 2);
+    CHECK(run.output == message);
+  };
+  const std::string program = program_of("linear_2d.cpp");
+  refused({program}, "2", "linear_2d: 2 ranks are no square that shares 64 rows. Start 1, 4 or 16 ranks.\n");
+  refused({program, "3"}, "4", "linear_2d: a width of 3 cannot be cut into 2. Nearest: 2.\n");
+  refused({program, "wide"}, "1", "linear_2d: a width of wide cannot be cut into 1. Nearest: 1.\n");
+}
+
 std::string code_of(std::string line) {
   line = line.substr(0, line.find("  //"));
   line.erase(0, std::min(line.size(), line.find_first_not_of(' ')));
