@@ -15,7 +15,7 @@ build: setup ## compile everything into build/
 	@cmake -S . -B $(BUILD) -G Ninja --log-level=WARNING
 	@cmake --build $(BUILD) -j $(JOBS)
 
-quickstart: setup ## train a small GPT on real text on two ranks for about a minute, then generate a sample
+quickstart: setup ## compile the program (five minutes on two cores, the first time), train a small GPT on real text for about a minute, generate a sample
 	@cmake -S . -B $(BUILD) -G Ninja --log-level=WARNING
 	@cmake --build $(BUILD) -j $(JOBS) --target colossal_cli
 	@tools/quickstart.sh $(BUILD)/colossal

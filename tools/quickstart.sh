@@ -16,7 +16,8 @@ if [ ! -s "$text" ]; then
 fi
 "$program" train configs/quickstart.toml -n 2 "$@"
 page=$("$program" report runs/quickstart)
-echo "quickstart: final validation loss $(grep -o '"validation_loss":[0-9.]*' runs/quickstart/metrics.jsonl | tail -1 | cut -d: -f2) (nats per byte)"
+loss=$(grep -o '"validation_loss":[0-9.]*' runs/quickstart/metrics.jsonl | tail -1 | cut -d: -f2)
+echo "quickstart: final validation loss $(LC_ALL=C printf %.4f "$loss") (nats per byte)"
 echo "quickstart: a sample of the trained model"
 "$program" generate runs/quickstart --prompt "And God said" --tokens 200
 echo "quickstart: report in $page"
