@@ -10,9 +10,9 @@ WORKDIR /src
 COPY tools/debian-packages.txt tools/setup.sh tools/
 RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv ca-certificates \
     && tools/setup.sh "$([ "$VARIANT" = cuda ] && echo cuda)" && rm -rf /var/lib/apt/lists/*
-# One place for the wheel in both variants; crt/, which the CUDA wheel lacks, comes from its own package.
+# One place for the wheel in both variants; the toolkit's crt/ and nv/, which the CUDA wheel lacks, come from packages of their own.
 RUN if [ "$VARIANT" = cuda ]; then mv .venv-cuda .venv \
-    && .venv/bin/python -m pip install -q $COLOSSAL_PIP_ARGS "nvidia-cuda-crt==13.0.*"; fi
+    && .venv/bin/python -m pip install -q $COLOSSAL_PIP_ARGS "nvidia-cuda-crt==13.0.*" "nvidia-cuda-cccl==13.0.*"; fi
 COPY . .
 RUN cmake -S . -B build -G Ninja -DCOLOSSAL_TESTS=OFF -DCOLOSSAL_BENCH=OFF -DCOLOSSAL_EXAMPLES=OFF \
       -DCOLOSSAL_TORCH=/src/.venv -DCOLOSSAL_CUDA="$([ "$VARIANT" = cuda ] && echo ON || echo OFF)" \
