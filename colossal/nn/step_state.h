@@ -6,6 +6,8 @@
 //
 // Thread safety: one rank, one thread.
 #pragma once
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 
 namespace colossal::nn {
@@ -19,6 +21,8 @@ struct StepState {
   // Of this pass, before any padding: a rank's part of an activation alone does not tell. Set by the embedding of a tensor mode.
   int64_t num_rows = 0;
   int64_t sequence_length = 0;
+  // On meta, where labels cannot be read: which of this pass are targets, bool [b, s] on the CPU. Undefined: all of them.
+  at::Tensor targets = {};
 };
 
 }  // namespace colossal::nn

@@ -59,28 +59,40 @@ void check(const char* where, const at::Tensor& a, const at::Tensor& b) {
   }
 }
 
-// Operands for a measurement: contents do not matter, but must not be denormal.
-at::Tensor sample(int64_t rows, int64_t columns, at::ScalarType dtype) {
-  return at::full({rows, columns}, 0.5, dtype);
-}
+// An operand for a measurement, made when it is first multiplied: most choices are known already. Contents do not matter, but must not
+// be denormal.
+class Sample {
+ public:
+  Sample(int64_t rows, int64_t columns, at::ScalarType dtype)
+      : rows_(rows), columns_(columns), dtype_(dtype), made_(std::make_shared<at::Tensor>()) {}
+  const at::Tensor& get() const {
+    if (!made_->defined()) *made_ = at::full({rows_, columns_}, 0.5, dtype_);
+    return *made_;
+  }
+  at::Tensor rows(int64_t count) const { return get().narrow(0, 0, count); }
+
+ private:
+  int64_t rows_, columns_;
+  at::ScalarType dtype_;
+  std::shared_ptr<at::Tensor> made_;  // by all copies together
+};
 
 bool use_onednn(MatmulOp op, const at::Tensor& like, int64_t rows, int64_t in, int64_t out) {
   if (!like.is_cpu() || like.scalar_type() != at::kFloat || !onednn_op()) return false;
   const auto candidates = [&]() -> std::vector<MatmulCandidate> {
-    const at::Tensor w = sample(out, in, at::kFloat),
-                     big = sample(std::max<int64_t>(rows, 64), std::max(in, out), at::kFloat);
+    const Sample w(out, in, at::kFloat), big(std::max<int64_t>(rows, 64), std::max(in, out), at::kFloat);
     const auto operand = [big](int64_t r, int64_t c) {
-      return big.view(-1).narrow(0, 0, r * c).view({r, c});
+      return big.get().view(-1).narrow(0, 0, r * c).view({r, c});
     };
     const auto x = [=](int64_t r) { return operand(r, in); };
     const auto dy = [=](int64_t r) { return operand(r, out); };
     switch (op) {
       case MatmulOp::forward:
-        return {{MatmulKernel::aten, [=](int64_t r) { at::mm(x(r), w.t()); }},
-                {MatmulKernel::onednn, [=](int64_t r) { onednn(x(r), w); }}};
+        return {{MatmulKernel::aten, [=](int64_t r) { at::mm(x(r), w.get().t()); }},
+                {MatmulKernel::onednn, [=](int64_t r) { onednn(x(r), w.get()); }}};
       case MatmulOp::input_grad:
-        return {{MatmulKernel::aten, [=](int64_t r) { at::mm(dy(r), w); }},
-                {MatmulKernel::onednn, [=](int64_t r) { onednn(dy(r), w.t()); }}};
+        return {{MatmulKernel::aten, [=](int64_t r) { at::mm(dy(r), w.get()); }},
+                {MatmulKernel::onednn, [=](int64_t r) { onednn(dy(r), w.get().t()); }}};
       default:
         return {{MatmulKernel::aten, [=](int64_t r) { at::mm(dy(r).t(), x(r)); }},
                 {MatmulKernel::onednn, [=](int64_t r) { onednn(dy(r).t(), x(r).t()); }}};
@@ -94,24 +106,21 @@ bool use_onednn(MatmulOp op, const at::Tensor& like, int64_t rows, int64_t in, i
 bool use_mkl_bf16(MatmulOp op, const at::Tensor& like, int64_t rows, int64_t in, int64_t out) {
   if (!has_mkl_bf16(like)) return false;
   const auto candidates = [&]() -> std::vector<MatmulCandidate> {
-    const at::Tensor w = sample(out, in, at::kBFloat16), x = sample(rows, in, at::kBFloat16),
-                     dy = sample(rows, out, at::kBFloat16);
+    const Sample w(out, in, at::kBFloat16), x(rows, in, at::kBFloat16), dy(rows, out, at::kBFloat16);
     if (op == MatmulOp::forward_wide) {
       return {{MatmulKernel::mkl,
                [=](int64_t r) {
-                 mkl_bf16(false, x.narrow(0, 0, r), true, w, 0, at::empty({r, out}, at::kFloat));
+                 mkl_bf16(false, x.rows(r), true, w.get(), 0, at::empty({r, out}, at::kFloat));
                }},
               {MatmulKernel::widen,
-               [=](int64_t r) { at::mm(x.narrow(0, 0, r).to(at::kFloat), w.to(at::kFloat).t()); }}};
+               [=](int64_t r) { at::mm(x.rows(r).to(at::kFloat), w.get().to(at::kFloat).t()); }}};
     }
-    return {
-        {MatmulKernel::mkl,
-         [=](int64_t r) {
-           mkl_bf16(true, dy.narrow(0, 0, r), false, x.narrow(0, 0, r), 0, at::empty({out, in}, at::kFloat));
-         }},
-        {MatmulKernel::widen, [=](int64_t r) {
-           at::mm(dy.narrow(0, 0, r).to(at::kFloat).t(), x.narrow(0, 0, r).to(at::kFloat));
-         }}};
+    return {{MatmulKernel::mkl,
+             [=](int64_t r) {
+               mkl_bf16(true, dy.rows(r), false, x.rows(r), 0, at::empty({out, in}, at::kFloat));
+             }},
+            {MatmulKernel::widen,
+             [=](int64_t r) { at::mm(dy.rows(r).to(at::kFloat).t(), x.rows(r).to(at::kFloat)); }}};
   };
   return choose_matmul({op, at::kBFloat16, rows, in, out}, candidates, MatmulKernel::mkl) ==
          MatmulKernel::mkl;

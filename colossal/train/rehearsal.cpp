@@ -23,18 +23,37 @@ std::unique_ptr<nn::LayerFactory> factory_for(const Rehearsal& r, const comm::Me
                                                    parallel::TensorOptions{r.keep});
 }
 
+// Which tokens a model that fills in is asked for: a share of them, evenly spread over rows and columns (multiples of the golden ratio, whose
+// fractions fill the unit interval evenly), so that every part of a batch has its share to within a few. bool, on the CPU.
+at::Tensor masked_tokens(int64_t rows, int64_t length, double share) {
+  constexpr double kGolden = 0.6180339887498949;
+  return (at::arange(rows * length, at::kDouble) * kGolden).frac().lt(share).view({rows, length});
+}
+
 // One value is as good as another: all that the model must be given, as the loader would.
-models::Inputs batch_for(const models::ModelConfig& config, const Rehearsal& r, at::Device device) {
+models::Inputs batch_for(const models::ModelConfig& config, const Rehearsal& r, at::Device device,
+                         nn::StepState& state) {
   using Kind = models::InputInfo::Kind;
+  const bool masks = models::family(config.family).task == models::Task::masked_language;
   const int64_t length = r.sequence_length > 0 ? r.sequence_length : config.max_positions;
+  const auto ids = at::device(device).dtype(at::kLong);
   models::Inputs batch;
   for (const models::InputInfo& info : models::inputs_of(config)) {
-    const auto ids = at::device(device).dtype(at::kLong);
+    const tensor::Shape of_tokens = {r.batch_size, length};
     switch (info.kind) {
-      case Kind::tokens: batch[info.name] = at::zeros({r.batch_size, length}, ids); break;
+      case Kind::tokens: batch[info.name] = at::zeros(of_tokens, ids); break;
       case Kind::labels:
-        batch[info.name] = at::zeros(
-            info.per_sequence ? tensor::Shape{r.batch_size} : tensor::Shape{r.batch_size, length}, ids);
+        batch[info.name] = at::zeros(info.per_sequence ? tensor::Shape{r.batch_size} : of_tokens, ids);
+        if (!masks || info.per_sequence) break;
+        if (const at::Tensor targets = masked_tokens(r.batch_size, length, r.mask_probability);
+            device.is_meta()) {
+          state.targets = targets;
+        } else {
+          batch[info.name].masked_fill_(targets.logical_not().to(device), models::kIgnored);
+        }
+        break;
+      case Kind::token_types:
+        if (config.next_sentence) batch[info.name] = at::zeros(of_tokens, ids);
         break;
       case Kind::pixels: {
         const models::ImageConfig& image = config.image;
@@ -90,7 +109,7 @@ StepCost rehearse(const std::shared_ptr<comm::World>& world, const Rehearsal& r)
   const std::vector<nn::Parameter> parameters = nn::parameters(*model, context.mesh);
   cost.parameter_bytes = live();
   nn::initialize(parameters, state->seed, context.rank());
-  const models::Inputs batch = batch_for(model->config(), r, world->device());
+  const models::Inputs batch = batch_for(model->config(), r, world->device(), *state);
   const models::TargetCounts counts = every_label(batch);
   for (const auto& [name, tensor] : batch) cost.input_bytes += static_cast<int64_t>(tensor.nbytes());
   Engine engine(

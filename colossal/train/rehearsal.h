@@ -24,6 +24,7 @@ struct Rehearsal {
   parallel::Keep keep = parallel::Keep::shards;
   int64_t batch_size = 1;
   int64_t sequence_length = 0;          // families of text; 0: model.max_positions
+  double mask_probability = 0.15;       // families that fill in: share of the tokens that are targets
   at::ScalarType compute = at::kFloat;  // as nn::FactoryOptions
   optim::OptimizerOptions optimizer = {};
   int64_t num_steps =
@@ -43,7 +44,8 @@ struct StepCost {
 };
 Json to_json(const StepCost& cost);
 
-// The step is the engine's: forward, backward with its reductions, gradient norm, optimizer. ConfigError and ShapeError for sizes that the
+// The step is the engine's: forward, backward with its reductions, gradient norm, optimizer. Of masked tokens there are as many as a run has
+// on average; a run draws anew for every step, and its peak is that of the batch with the most. ConfigError and ShapeError for sizes that the
 // mode cannot share.
 StepCost rehearse(const std::shared_ptr<comm::World>& world, const Rehearsal& rehearsal);
 

@@ -32,7 +32,9 @@ TEST_CASE("one rank of 16 and of 64 on meta tensors takes the bytes that it take
         const train::StepCost real = rehearse(comm::World::fake(0, ranks), c.rehearsal);
         const train::StepCost planned = rehearse(comm::World::fake(0, ranks, at::kMeta), c.rehearsal);
         check_same(train::to_json(planned), train::to_json(real));
-        CHECK(real.peak_bytes >= planned.peak_bytes);
+        // Where a gradient arrives from two sides autograd adds in place, but on meta into a tensor of its own.
+        const int64_t stream = c.name.starts_with("bert") ? 6 * 10 * 64 * 4 : 0;
+        CHECK(real.peak_bytes >= planned.peak_bytes - stream);
         CHECK(real.peak_bytes <= planned.peak_bytes + 16);  // numbers that the fake backend multiplies with
       }
     }
@@ -51,6 +53,22 @@ TEST_CASE("bf16: the same but for operands that kernels of the CPU widen for a m
       CHECK(static_cast<double>(real.peak_bytes) <= 1.15 * static_cast<double>(planned.peak_bytes));
     }
   }
+}
+
+TEST_CASE("a head that scores the masked tokens alone is planned so") {
+  train::Rehearsal r{.model = rehearsal_model("bert"), .batch_size = 32, .sequence_length = 12};
+  r.model.vocab_size = 5000;  // logits of all tokens would be most of the peak
+  const auto planned = [&](double share) {
+    r.mask_probability = share;
+    return rehearse(comm::World::fake(0, 1, at::kMeta), r);
+  };
+  const train::StepCost usual = planned(0.15), most = planned(1);
+  CHECK(usual.input_bytes == 8 * (3 * 32 * 12 + 32));  // ids, types and labels; of pairs one
+  CHECK(most.input_bytes == usual.input_bytes);
+  // Of 0.85 of the 384 tokens there are no logits, nor what the layer before the head keeps.
+  const int64_t logits = 4 * 5000 * (32 * 12 - 58);
+  CHECK(most.peak_bytes - usual.peak_bytes >= logits);
+  CHECK(most.peak_bytes - usual.peak_bytes < logits + logits / 10);
 }
 
 TEST_CASE("between steps a rank holds weights and two moments of each") {
