@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a model is, in words that all families share. The family says what else is fixed (norm, activation, biases).
 //
-//   ModelConfig config = models::preset("gpt2-124m");
-//   double flops = models::training_flops_per_token(config, 1024);
+//   ModelConfig config{.family = "llama", .num_layers = 2, .hidden_size = 64, .num_heads = 4, .vocab_size = 257};
+//   std::vector<std::string> wrong = problems(complete(config), Modality::text);      // complete: family.h
 //
 // Thread-safe: values and pure functions.
 #pragma once

@@ -2,7 +2,7 @@
 // A parameter is (name, logical shape, local tensor, layout). Everything that treats parameters alike - initialisation, gradient
 // synchronisation, norms, ZeRO, checkpoints, the planner - needs nothing else.
 //
-//   for (const nn::Parameter& p : nn::parameters(model, mesh)) fmt::print("{} {}\n", p.name, p.layout.describe());
+//   for (const nn::Parameter& p : nn::parameters(model, mesh)) fmt::print("{} {}\n", p.name, p.layout().describe());
 //
 // Thread-safe: values; the tensor handle is shared with the module.
 #pragma once
