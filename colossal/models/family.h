@@ -55,8 +55,8 @@ struct Family {
 // A table of presets: models that share all but their sizes, and these. 0: as the rules say.
 struct Generation {
   struct Size {
-    const char* name;
-    int64_t layers, hidden, heads, kv_heads = 0, ffn = 0;
+    const char* name = "";
+    int64_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, ffn = 0;
   };
   ModelConfig shared = {};
   std::vector<Size> sizes = {};

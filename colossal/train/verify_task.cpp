@@ -10,7 +10,7 @@ namespace {
 
 using Kind = models::InputInfo::Kind;
 
-constexpr int64_t kRows = 8, kTokens = 16;
+constexpr int64_t kTaskRows = 8, kTaskTokens = 16;
 
 // What rows that count for nothing hold.
 int64_t filler(Kind kind) { return kind == Kind::labels ? models::kIgnored : kind == Kind::mask ? 1 : 0; }
@@ -54,9 +54,9 @@ VerifyTask task_from(const checkpoint::SafetensorsReader& file, const models::Mo
 }
 
 VerifyTask synthetic_task(const models::ModelConfig& config) {
-  const tensor::Shape tokens = {kRows, std::min(kTokens, config.max_positions)};
+  const tensor::Shape tokens = {kTaskRows, std::min(kTaskTokens, config.max_positions)};
   const models::ImageConfig& image = config.image;
-  const tensor::Shape pixels = {kRows, image.channels, image.size, image.size};
+  const tensor::Shape pixels = {kTaskRows, image.channels, image.size, image.size};
   VerifyTask task;
   const at::Tensor mask = right_padding(tokens);
   for (const models::InputInfo& info : models::inputs_of(config)) {
@@ -70,7 +70,7 @@ VerifyTask synthetic_task(const models::ModelConfig& config) {
                                {.offset = tensor::Shape(pixels.size(), 0), .size = pixels}, 0, 1, at::kFloat);
         break;
       case Kind::labels:
-        value = info.per_sequence ? ints("verify." + info.name, {kRows}, info.num_values)
+        value = info.per_sequence ? ints("verify." + info.name, {kTaskRows}, info.num_values)
                                   : token_labels(task.inputs.at("input_ids"), mask);
         break;
     }

@@ -122,7 +122,7 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
     const int64_t count = std::min(most, tokens - begin);
     const at::Tensor rows = x.narrow(1, begin, count).reshape({members * count, x.size(2)});
     const auto partial = [&] {  // all columns: gone before the gradients of as many arrive
-      const at::Tensor product = at::empty({members * count, w.size(0)}, options);
+      at::Tensor product = at::empty({members * count, w.size(0)}, options);
       tensor::matmul_forward_wide(product, rows, w);
       return product;
     };
