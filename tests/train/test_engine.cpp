@@ -332,7 +332,9 @@ TEST_CASE("micro-batches of one step have the same parts, at least one") {
     auto [engine, loader] =
         initialize(launch_on(std::move(world)), std::make_shared<Net>(0), {.name = "sgd"}, squared, points(),
                    {.global_batch_size = 8, .microbatch_size = 4, .precision = at::kDouble});
-    const auto loss = [&] { return engine(points()->fetch(std::vector<int64_t>{0, 1}, 0).input()).mean(); };
+    const auto loss = [&engine = engine] {
+      return engine(points()->fetch(std::vector<int64_t>{0, 1}, 0).input()).mean();
+    };
     engine.zero_grad();
     CHECK_THROWS_WITH_AS(engine.backward(LossParts{}),
                          "engine.backward: the loss has no part. Allowed: at least one.", ShapeError);

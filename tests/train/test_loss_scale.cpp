@@ -59,9 +59,10 @@ TEST_CASE("fp16: an overflow halves the scale and skips the step; good steps rai
 }
 
 TEST_CASE("fp16: NaN that no loss scale explains is treated as without one") {
-  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kNotANumber = std::numeric_limits<double>::quiet_NaN();
   std::string error;
-  const auto reports = scaled_steps({1, nan, nan, nan, nan}, 4, NonfinitePolicy::stop, &error);
+  const auto reports =
+      scaled_steps({1, kNotANumber, kNotANumber, kNotANumber, kNotANumber}, 4, NonfinitePolicy::stop, &error);
   CHECK(reports.size() == 3);  // scales 4 and 2 are given up first
   CHECK(error ==
         "step 4: NaN or Inf in the loss and the gradient of w on at least one rank. Nothing was updated in "
@@ -69,7 +70,8 @@ TEST_CASE("fp16: NaN that no loss scale explains is treated as without one") {
         "step. Lower optimizer.learning_rate, set train.clip_norm, or skip such steps with "
         "train.on_nonfinite = "
         "\"skip\".");
-  const auto skipped = scaled_steps({1, nan, nan, nan, nan, 1}, 4, NonfinitePolicy::skip);
+  const auto skipped =
+      scaled_steps({1, kNotANumber, kNotANumber, kNotANumber, kNotANumber, 1}, 4, NonfinitePolicy::skip);
   REQUIRE(skipped.size() == 6);
   CHECK(skipped[5].loss_scale == 1);
   CHECK(skipped[5].applied);
