@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "colossal/base/error.h"
+#include "colossal/base/host.h"
 #include "colossal/base/text.h"
 #include "colossal/tensor/block_pool.h"
 #include "colossal/tensor/meta.h"
@@ -26,8 +27,6 @@ struct alignas(kAlignment) Header {
   BlockPool::Block* block;  // null: from malloc
 };
 
-int64_t machine_bytes() { return static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE); }
-
 class CachingAllocator final : public c10::Allocator {
  public:
   explicit CachingAllocator(const AllocatorOptions& options)
@@ -37,7 +36,7 @@ class CachingAllocator final : public c10::Allocator {
   }
 
   static int64_t bound(const AllocatorOptions& options) {
-    return options.cache_bytes > 0 ? options.cache_bytes : machine_bytes() / 4;
+    return options.cache_bytes > 0 ? options.cache_bytes : physical_memory_bytes() / 4;
   }
 
   c10::DataPtr allocate(size_t n) override {
@@ -98,7 +97,7 @@ class CachingAllocator final : public c10::Allocator {
             "smaller train.microbatch_size, or a smaller model.",
             human_bytes(static_cast<double>(bytes)), human_bytes(static_cast<double>(s.live_bytes)),
             human_bytes(static_cast<double>(s.cached_bytes)),
-            human_bytes(static_cast<double>(machine_bytes()))),
+            human_bytes(static_cast<double>(physical_memory_bytes()))),
         ExitCode::out_of_memory);
   }
 

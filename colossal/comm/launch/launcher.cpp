@@ -12,6 +12,7 @@
 #include <random>
 
 #include "colossal/base/error.h"
+#include "colossal/base/host.h"
 #include "colossal/base/text.h"
 #include "colossal/comm/launch/rank_process.h"
 
@@ -25,8 +26,7 @@ int usable_cores() {
 
 // Of the host, or of the container that we are in.
 double memory_bytes() {
-  const double host =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  const auto host = static_cast<double>(physical_memory_bytes());
   double limit = 0;
   std::ifstream file("/sys/fs/cgroup/memory.max");  // a number, or "max"
   return file >> limit ? std::min(host, limit) : host;

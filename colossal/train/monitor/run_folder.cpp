@@ -12,6 +12,7 @@
 
 #include "colossal/base/error.h"
 #include "colossal/base/file.h"
+#include "colossal/base/host.h"
 #include "colossal/base/text.h"
 #include "colossal/base/version.h"
 
@@ -41,8 +42,7 @@ std::string processor_name() {
 Json run_environment(int64_t world_size) {
   utsname system{};
   uname(&system);
-  const double memory =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  const auto memory = static_cast<double>(physical_memory_bytes());
   return {{"started", utc_now()},
           {"ranks", world_size},
           {"host", system.nodename},
