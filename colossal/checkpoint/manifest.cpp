@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/checkpoint/manifest.h"
 
+#include <chrono>
+
 #include "colossal/base/error.h"
 
 namespace colossal::checkpoint {
@@ -68,6 +70,11 @@ TensorEntry parse_tensor(const Json& json) {
 }
 
 }  // namespace
+
+int64_t milliseconds_now() {
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(since_1970).count();
+}
 
 const TensorEntry* Manifest::find(const std::string& name) const {
   for (const TensorEntry& entry : tensors) {

@@ -35,6 +35,9 @@ struct FileEntry {
   int64_t bytes = 0;
 };
 
+// The clock of Manifest::written_at: milliseconds since 1970.
+int64_t milliseconds_now();
+
 struct Manifest {
   static constexpr int kVersion = 1;
 

@@ -94,9 +94,7 @@ Manifest build_manifest(const SaveRequest& request, const std::vector<Json>& rep
                         const comm::Group& all) {
   Manifest manifest;
   manifest.step = request.step;
-  manifest.written_at = std::chrono::duration_cast<std::chrono::milliseconds>(
-                            std::chrono::system_clock::now().time_since_epoch())
-                            .count();
+  manifest.written_at = milliseconds_now();
   manifest.world_size = all.size();
   manifest.mesh = request.tensors.empty() ? "" : request.tensors.front().layout.mesh().describe();
   manifest.colossal_version = kVersion;

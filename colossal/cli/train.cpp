@@ -2,11 +2,11 @@
 // colossal train: runs a run file.
 #include <fmt/format.h>
 
-#include <chrono>
 #include <csignal>
 
 #include "colossal/base/text.h"
 #include "colossal/checkpoint/directory.h"
+#include "colossal/checkpoint/manifest.h"
 #include "colossal/cli/command.h"
 #include "colossal/cli/options.h"
 #include "colossal/comm/launch/environment.h"
@@ -69,9 +69,7 @@ int train(const TrainCommand& options, const Invocation& invocation) {
   const train::LaunchOptions launch = train::launch_options(config);
   if (const int ranks_here = ranks_to_check(options.run.num_ranks); ranks_here > 0)
     train::check_memory(config, ranks_here);
-  const int64_t began = std::chrono::duration_cast<std::chrono::milliseconds>(
-                            std::chrono::system_clock::now().time_since_epoch())
-                            .count();
+  const int64_t began = checkpoint::milliseconds_now();
   const int code =
       run_as_ranks(options.run.num_ranks, invocation, launch, [&](const train::Context& context) {
         train::Trainer trainer(config, context, options.resume ? train::Resume::newest : train::Resume::no);
