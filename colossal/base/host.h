@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host that this process runs on.
+// The memory of the host that this process runs on.
 //
-//   const int64_t bytes = physical_memory_bytes();
+//   const HostMemory memory = host_memory();
 //
-// Thread-safe.
+// Thread-safe: pure functions; they read /proc and /sys.
 #pragma once
-#include <unistd.h>
-
 #include <cstdint>
+#include <filesystem>
 
 namespace colossal {
 
-// All memory of the host, also where a container may use only a part of it.
-inline int64_t physical_memory_bytes() {
-  return static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
-}
+// In bytes.
+struct HostMemory {
+  int64_t total = 0;
+  int64_t available = 0;  // without swapping: free, or easily freed
+};
+
+// What this process may use: of the host, or less where its control group (a container, a batch job) is limited to less. `root` is
+// where proc and sys are found.
+HostMemory host_memory(const std::filesystem::path& root = "/");
 
 }  // namespace colossal

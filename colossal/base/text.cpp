@@ -58,7 +58,7 @@ int64_t edit_distance(std::string_view a, std::string_view b) {
   return d[a.size()][b.size()];
 }
 
-std::optional<std::string> did_you_mean(std::string_view word, std::span<const std::string> candidates) {
+std::optional<std::string> nearest_spelling(std::string_view word, std::span<const std::string> candidates) {
   std::optional<std::string> best;
   // A third of the letters may be wrong; beyond that a suggestion misleads more than it helps.
   int64_t best_distance = std::max<int64_t>(1, static_cast<int64_t>(word.size()) / 3) + 1;
@@ -70,6 +70,14 @@ std::optional<std::string> did_you_mean(std::string_view word, std::span<const s
     }
   }
   return best;
+}
+
+std::string did_you_mean(const std::optional<std::string>& near) {
+  return near ? fmt::format(" Did you mean \"{}\"?", *near) : std::string();
+}
+
+std::string allowed_instead(std::string_view word, std::span<const std::string> names) {
+  return fmt::format("Allowed: {}.{}", join(names, ", "), did_you_mean(nearest_spelling(word, names)));
 }
 
 std::string human_bytes(double bytes) {

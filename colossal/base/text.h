@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Small text helpers: joining, nearest spelling, human units.
 //
-//   did_you_mean("modle.num_layers", keys)  ->  std::optional("model.num_layers")
+//   nearest_spelling("modle.num_layers", keys)  ->  std::optional("model.num_layers")
 //
 // Thread-safe: pure functions.
 #pragma once
@@ -23,7 +23,11 @@ bool iequals(std::string_view a, std::string_view b);
 int64_t edit_distance(std::string_view a, std::string_view b);
 
 // The candidate closest to `word`, if it is close enough to be a slip of the finger.
-std::optional<std::string> did_you_mean(std::string_view word, std::span<const std::string> candidates);
+std::optional<std::string> nearest_spelling(std::string_view word, std::span<const std::string> candidates);
+// " Did you mean "model.num_layers"?", or nothing.
+std::string did_you_mean(const std::optional<std::string>& near);
+// What an error says of a word that is none of `names`: "Allowed: adam, sgd. Did you mean "sgd"?"
+std::string allowed_instead(std::string_view word, std::span<const std::string> names);
 
 std::string human_bytes(double bytes);      // "1.5 GiB"
 std::string human_count(double count);      // "124.4M"

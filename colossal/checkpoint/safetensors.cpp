@@ -52,7 +52,7 @@ const TensorInfo& SafetensorsReader::info(const std::string& name) const {
   if (found != index_.end()) return header_.tensors[found->second];
   std::vector<std::string> names;
   for (const TensorInfo& tensor : header_.tensors) names.push_back(tensor.name);
-  const auto near = did_you_mean(name, names);
+  const auto near = nearest_spelling(name, names);
   fail(path(), fmt::format("no tensor {} among {}.{}", quoted_tensor_name(name), names.size(),
                            near ? fmt::format(" Did you mean {}?", quoted_tensor_name(*near)) : ""));
 }

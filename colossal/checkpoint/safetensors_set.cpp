@@ -85,7 +85,7 @@ void SafetensorsSet::open_index(const std::filesystem::path& index) {
 const SafetensorsReader& SafetensorsSet::file(const std::string& name) const {
   const auto found = files_.find(name);
   if (found != files_.end()) return *found->second;
-  const auto near = did_you_mean(name, names_);
+  const auto near = nearest_spelling(name, names_);
   broken_set(path_, fmt::format("no tensor {} among {}.{}", quoted_tensor_name(name), names_.size(),
                                 near ? fmt::format(" Did you mean {}?", quoted_tensor_name(*near)) : ""));
 }

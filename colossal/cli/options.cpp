@@ -64,9 +64,7 @@ void add_dtype(CLI::App* command, at::ScalarType& dtype, const std::vector<std::
   set(allowed.front());
   const auto check = [allowed](const std::string& text) {
     if (std::ranges::find(allowed, text) != allowed.end()) return std::string();
-    const auto near = did_you_mean(text, allowed);
-    return fmt::format("\"{}\" is not allowed. Allowed: {}{}", text, join(allowed, ", "),
-                       near ? fmt::format(". Did you mean \"{}\"?", *near) : "");
+    return fmt::format("\"{}\" is not allowed. {}", text, allowed_instead(text, allowed));
   };
   command
       ->add_option_function<std::string>("--dtype", set,

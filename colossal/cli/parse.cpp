@@ -81,10 +81,10 @@ std::string unknown_option(const Called& called, const std::string& word) {
   const bool has_keys = command == "train" || command == "config" || command == "layout";
   const auto key = has_keys ? train::nearest_run_key(bare) : std::nullopt;
   const std::vector<std::string> names = options_of(*called.app);
-  const auto option = did_you_mean(name, names);
+  const auto option = nearest_spelling(name, names);
   const bool is_key = key && key->ends_with(bare);
   std::string text = fmt::format("there is no option \"{}\".", name);
-  if (option && !is_key) return text + fmt::format(" Did you mean \"{}\"?", *option);
+  if (option && !is_key) return text + did_you_mean(option);
   if (key) return text + fmt::format(" Did you mean \"--set {}=...\"?", *key);
   return text + fmt::format(" Options: {}.", join(names, ", "));
 }
@@ -92,10 +92,9 @@ std::string unknown_option(const Called& called, const std::string& word) {
 std::string unknown_word(const Called& called, const std::string& word) {
   const std::vector<std::string> commands = commands_of(*called.app);
   if (!commands.empty()) {
-    const auto near = did_you_mean(word, commands);
-    return fmt::format("there is no command \"{}\". {}", word,
-                       near ? fmt::format("Did you mean \"{}\"?", *near)
-                            : fmt::format("Commands: {}.", join(commands, ", ")));
+    const auto near = nearest_spelling(word, commands);
+    return fmt::format("there is no command \"{}\".{}", word,
+                       near ? did_you_mean(near) : fmt::format(" Commands: {}.", join(commands, ", ")));
   }
   const bool change = word.find('=') != word.npos && called.app->get_option_no_throw("--set") != nullptr;
   return fmt::format("\"{}\" is one argument too many.{}", word,

@@ -16,7 +16,8 @@ void add_report(CLI::App& app, Invocation& invocation) {
   command->add_option("runs", *runs, "folders that runs wrote (run.output)")->required();
   command->add_option("--output", *page, "the page to write")
       ->type_name("FILE")
-      ->default_str("report.html in the folder of the first run");
+      ->default_str(
+          "report.html in the folder of the run; of several runs comparison.html in that of the first");
   command->footer("Example: colossal report runs/a runs/b --output compared.html");
   command->callback([=, &invocation] {
     invocation.action = [runs, page] {

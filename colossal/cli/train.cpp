@@ -10,7 +10,7 @@
 #include "colossal/cli/command.h"
 #include "colossal/cli/options.h"
 #include "colossal/comm/launch/environment.h"
-#include "colossal/train/host_memory.h"
+#include "colossal/train/memory_check.h"
 #include "colossal/train/trainer.h"
 
 namespace colossal::cli {

@@ -17,12 +17,6 @@
 namespace colossal::models {
 namespace {
 
-std::string hint(const std::string& word, const std::vector<std::string>& allowed) {
-  const auto near = did_you_mean(word, allowed);
-  return fmt::format("Allowed: {}.{}", join(allowed, ", "),
-                     near ? fmt::format(" Did you mean \"{}\"?", *near) : "");
-}
-
 // Not what looks rows up, nor what sees one token of a sequence.
 bool meets_every_token(const nn::Layer& layer) {
   return dynamic_cast<const nn::DenseEmbedding*>(&layer) == nullptr &&
@@ -45,7 +39,7 @@ const Family& family(const std::string& name) {
     if (candidate.name == name) return candidate;
     names.push_back(candidate.name);
   }
-  throw ConfigError(fmt::format("model.family = \"{}\" is unknown. {}", name, hint(name, names)));
+  throw ConfigError(fmt::format("model.family = \"{}\" is unknown. {}", name, allowed_instead(name, names)));
 }
 
 const Family& foreign_family(const std::string& model_type, const std::string& where) {
@@ -54,8 +48,8 @@ const Family& foreign_family(const std::string& model_type, const std::string& w
     if (candidate.name == model_type) return candidate;
     types.push_back(candidate.name);
   }
-  throw ConfigError(
-      fmt::format("{}: model_type = \"{}\" is unknown. {}", where, model_type, hint(model_type, types)));
+  throw ConfigError(fmt::format("{}: model_type = \"{}\" is unknown. {}", where, model_type,
+                                allowed_instead(model_type, types)));
 }
 
 std::vector<Preset> presets(const std::vector<Generation>& table) {
@@ -87,7 +81,8 @@ ModelConfig preset(const std::string& name) {
       if (preset.name == name) return preset.config;
     }
   }
-  throw ConfigError(fmt::format("model.preset = \"{}\" is unknown. {}", name, hint(name, preset_names())));
+  throw ConfigError(
+      fmt::format("model.preset = \"{}\" is unknown. {}", name, allowed_instead(name, preset_names())));
 }
 
 ModelConfig by_rules(ModelConfig config) {

@@ -6,21 +6,6 @@
 namespace colossal::models {
 namespace {
 
-// Puts the pass into evaluation and back, also when something throws.
-class Evaluating {
- public:
-  explicit Evaluating(nn::StepState& state) : state_(state), before_(state.training) {
-    state_.training = false;
-  }
-  Evaluating(const Evaluating&) = delete;
-  Evaluating& operator=(const Evaluating&) = delete;
-  ~Evaluating() { state_.training = before_; }
-
- private:
-  nn::StepState& state_;
-  bool before_;
-};
-
 at::Tensor next_token(const at::Tensor& logits, const at::Tensor& ids, const GenerateOptions& options) {
   if (options.sampling.temperature == 0) return logits.argmax(-1);
   const at::Tensor wide = logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
@@ -46,7 +31,7 @@ at::Tensor generate(LanguageModel& model, const at::Tensor& prompt, const Genera
         std::max<int64_t>(0, model.config().max_positions - prompt.size(1))));
   }
   at::NoGradGuard no_grad;
-  const Evaluating evaluating(model.state());
+  const nn::EvaluationScope scope(model.state());
   std::vector<nn::KeyValueCache> caches = model.make_caches(total);
   at::Tensor ids = prompt;
   at::Tensor input = prompt;

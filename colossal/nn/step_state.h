@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <utility>
 
 namespace colossal::nn {
 
@@ -23,6 +24,20 @@ struct StepState {
   int64_t sequence_length = 0;
   // On meta, where labels cannot be read: which of this pass are targets, bool [b, s] on the CPU. Undefined: all of them.
   at::Tensor targets = {};
+};
+
+// Not training for its lifetime: no dropout.
+class EvaluationScope {
+ public:
+  explicit EvaluationScope(StepState& state)
+      : state_(state), was_training_(std::exchange(state.training, false)) {}
+  ~EvaluationScope() { state_.training = was_training_; }
+  EvaluationScope(const EvaluationScope&) = delete;
+  EvaluationScope& operator=(const EvaluationScope&) = delete;
+
+ private:
+  StepState& state_;
+  bool was_training_;
 };
 
 }  // namespace colossal::nn

@@ -20,10 +20,8 @@ class Problems {
  public:
   explicit Problems(const OptimizerOptions& options) : o_(options) {
     if (std::find(names().begin(), names().end(), o_.name) == names().end()) {
-      const auto near = did_you_mean(o_.name, names());
-      found_.push_back(fmt::format("optimizer.name = \"{}\" is not an optimizer. Allowed: {}.{}", o_.name,
-                                   fmt::join(names(), ", "),
-                                   near ? fmt::format(" Did you mean \"{}\"?", *near) : std::string()));
+      found_.push_back(fmt::format("optimizer.name = \"{}\" is not an optimizer. {}", o_.name,
+                                   allowed_instead(o_.name, names())));
       return;
     }
     below_one("beta1", o_.beta1);

@@ -79,10 +79,8 @@ Factor find_form(const std::string& name, std::vector<std::string>& problems) {
     if (known == name) return form;
     names.push_back(known);
   }
-  const auto near = did_you_mean(name, names);
-  problems.push_back(fmt::format("schedule.name = \"{}\" is not a schedule. Allowed: {}.{}", name,
-                                 fmt::join(names, ", "),
-                                 near ? fmt::format(" Did you mean \"{}\"?", *near) : std::string()));
+  problems.push_back(
+      fmt::format("schedule.name = \"{}\" is not a schedule. {}", name, allowed_instead(name, names)));
   return constant;
 }
 

@@ -36,7 +36,7 @@ class CachingAllocator final : public c10::Allocator {
   }
 
   static int64_t bound(const AllocatorOptions& options) {
-    return options.cache_bytes > 0 ? options.cache_bytes : physical_memory_bytes() / 4;
+    return options.cache_bytes > 0 ? options.cache_bytes : host_memory().total / 4;
   }
 
   c10::DataPtr allocate(size_t n) override {
@@ -97,7 +97,7 @@ class CachingAllocator final : public c10::Allocator {
             "smaller train.microbatch_size, or a smaller model.",
             human_bytes(static_cast<double>(bytes)), human_bytes(static_cast<double>(s.live_bytes)),
             human_bytes(static_cast<double>(s.cached_bytes)),
-            human_bytes(static_cast<double>(physical_memory_bytes()))),
+            human_bytes(static_cast<double>(host_memory().total))),
         ExitCode::out_of_memory);
   }
 

@@ -17,10 +17,9 @@ void check_axis(const std::string& axis, const MeshShape& mesh, std::set<std::st
   if (!mesh.has(axis)) {
     std::vector<std::string> names;
     for (const comm::Axis& a : mesh.axes()) names.push_back(a.name);
-    const auto near = did_you_mean(axis, names);
     throw ShapeError(fmt::format("layout of [{}]: the mesh ({}) has no axis \"{}\".{}",
                                  fmt::join(shape, ", "), mesh.describe(), axis,
-                                 near ? fmt::format(" Did you mean \"{}\"?", *near) : std::string()));
+                                 did_you_mean(nearest_spelling(axis, names))));
   }
   if (!seen.insert(axis).second) {
     throw ShapeError(

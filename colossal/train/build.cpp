@@ -6,7 +6,6 @@
 #include "colossal/checkpoint/huggingface.h"
 #include "colossal/comm/collectives.h"
 #include "colossal/models/family.h"
-#include "colossal/nn/dense_factory.h"
 #include "colossal/nn/parameter.h"
 #include "colossal/parallel/tensor/tensor_factory.h"
 #include "colossal/train/config/components.h"
@@ -71,12 +70,9 @@ std::vector<comm::Axis> mesh_axes(const ParallelSection& parallel) {
 std::unique_ptr<nn::LayerFactory> make_factory(const ParallelSection& parallel, const comm::Mesh& mesh,
                                                std::shared_ptr<nn::StepState> state,
                                                const nn::FactoryOptions& options) {
-  if (parallel.tensor.mode == parallel::TensorMode::none)
-    return std::make_unique<nn::DenseFactory>(mesh, std::move(state), options);
   const parallel::TensorOptions tensor{.keep = parallel.tensor.keep_gathered ? parallel::Keep::gathered
                                                                              : parallel::Keep::shards};
-  return std::make_unique<parallel::TensorFactory>(mesh, std::move(state), parallel.tensor.mode, options,
-                                                   tensor);
+  return parallel::make_factory(mesh, std::move(state), parallel.tensor.mode, options, tensor);
 }
 
 data::Datasets open_datasets(const RunConfig& config, const Context& context) {

@@ -13,7 +13,7 @@
 #include "colossal/base/version.h"
 #include "colossal/tensor/matmul_peak.h"
 #include "colossal/tensor/matmul_tuner.h"
-#include "colossal/train/host_memory.h"
+#include "colossal/train/memory_check.h"
 #include "colossal/train/monitor/run_folder.h"
 
 namespace colossal::train {

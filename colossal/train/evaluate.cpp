@@ -4,28 +4,10 @@
 #include "colossal/comm/collectives.h"
 
 namespace colossal::train {
-namespace {
-
-// No dropout for its lifetime.
-class EvaluationScope {
- public:
-  explicit EvaluationScope(nn::StepState& state)
-      : state_(state), was_training_(std::exchange(state.training, false)) {}
-  ~EvaluationScope() { state_.training = was_training_; }
-  EvaluationScope(const EvaluationScope&) = delete;
-  EvaluationScope& operator=(const EvaluationScope&) = delete;
-
- private:
-  nn::StepState& state_;
-  bool was_training_;
-};
-
-}  // namespace
-
 Evaluation evaluate(models::Model& model, std::shared_ptr<const data::Dataset> dataset,
                     const EvaluateOptions& options, const Context& context) {
   at::NoGradGuard no_grad;
-  const EvaluationScope scope(model.state());
+  const nn::EvaluationScope scope(model.state());
   data::Loader loader(std::move(dataset), {.split = {.global_batch_size = options.global_batch_size,
                                                      .microbatch_size = options.microbatch_size,
                                                      .data_rank = context.data_index(),

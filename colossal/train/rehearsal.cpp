@@ -6,7 +6,6 @@
 
 #include "colossal/base/error.h"
 #include "colossal/models/family.h"
-#include "colossal/nn/dense_factory.h"
 #include "colossal/tensor/allocator.h"
 #include "colossal/tensor/meta.h"
 #include "colossal/train/engine.h"
@@ -16,11 +15,8 @@ namespace {
 
 std::unique_ptr<nn::LayerFactory> factory_for(const Rehearsal& r, const comm::Mesh& mesh,
                                               std::shared_ptr<nn::StepState> state) {
-  const nn::FactoryOptions options{.compute = r.compute, .device = mesh.world().device()};
-  if (r.tensor.mode == parallel::TensorMode::none)
-    return std::make_unique<nn::DenseFactory>(mesh, std::move(state), options);
-  return std::make_unique<parallel::TensorFactory>(mesh, std::move(state), r.tensor.mode, options,
-                                                   parallel::TensorOptions{r.keep});
+  return parallel::make_factory(mesh, std::move(state), r.tensor.mode,
+                                {.compute = r.compute, .device = mesh.world().device()}, {r.keep});
 }
 
 // Which tokens a model that fills in is asked for: a share of them, evenly spread over rows and columns (multiples of the golden ratio, whose

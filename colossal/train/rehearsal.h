@@ -28,7 +28,7 @@ struct Rehearsal {
   at::ScalarType compute = at::kFloat;  // as nn::FactoryOptions
   optim::OptimizerOptions optimizer = {};
   int64_t num_steps =
-      1;  // that are counted, after a first one that is not: optimizer state and casts of weights are there then
+      1;  // that are counted, after a first one that makes optimizer state and casts of weights
 };
 
 // Of this rank, in bytes of tensors on the world's device, allocator rounding and scratch memory of kernels left out.

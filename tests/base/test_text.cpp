@@ -5,11 +5,14 @@
 
 using namespace colossal;
 
-TEST_CASE("did_you_mean proposes near spellings only") {
+TEST_CASE("nearest_spelling proposes near spellings only") {
   const std::vector<std::string> keys = {"model.num_layers", "model.num_heads", "train.steps"};
-  CHECK(did_you_mean("modle.num_layers", keys) == "model.num_layers");
-  CHECK(did_you_mean("model.num_head", keys) == "model.num_heads");
-  CHECK_FALSE(did_you_mean("checkpoint", keys).has_value());
+  CHECK(nearest_spelling("modle.num_layers", keys) == "model.num_layers");
+  CHECK(nearest_spelling("model.num_head", keys) == "model.num_heads");
+  CHECK_FALSE(nearest_spelling("checkpoint", keys).has_value());
+  CHECK(allowed_instead("train.stesp", std::span(keys).last(1)) ==
+        "Allowed: train.steps. Did you mean \"train.steps\"?");
+  CHECK(allowed_instead("checkpoint", std::span(keys).last(1)) == "Allowed: train.steps.");
 }
 
 TEST_CASE("human units") {

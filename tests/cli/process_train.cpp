@@ -179,8 +179,8 @@ TEST_CASE("generate: what the model has room for, and no more") {
 TEST_CASE("report: one page that needs nothing else") {
   const Finished report = run_colossal({"report", runs().two, runs().one});
   CHECK(report.exit_code == 0);
-  CHECK(report.output == runs().two.string() + "/report.html\n");
-  const std::string page = colossal::read_file(runs().two / "report.html");
+  CHECK(report.output == runs().two.string() + "/comparison.html\n");
+  const std::string page = colossal::read_file(runs().two / "comparison.html");
   CHECK(count(page, "<html") == 1);
   CHECK(count(page, "src=\"") == 0);
   CHECK(count(page, "<link") == 0);

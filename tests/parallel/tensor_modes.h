@@ -62,10 +62,7 @@ inline comm::Mesh mesh_of(std::shared_ptr<comm::World> world, const TensorParall
 inline std::unique_ptr<nn::LayerFactory> factory_of(const comm::Mesh& mesh, const Setup& setup,
                                                     std::shared_ptr<nn::StepState> state,
                                                     at::ScalarType compute = at::kDouble) {
-  const nn::FactoryOptions options{.compute = compute};
-  if (setup.how.mode == TensorMode::none) return std::make_unique<nn::DenseFactory>(mesh, state, options);
-  return std::make_unique<parallel::TensorFactory>(mesh, state, setup.how.mode, options,
-                                                   parallel::TensorOptions{setup.keep});
+  return parallel::make_factory(mesh, std::move(state), setup.how.mode, {.compute = compute}, {setup.keep});
 }
 
 inline at::Tensor drawn(const std::string& name, const tensor::Shape& shape, double mean = 0,

@@ -2,7 +2,7 @@
 // Runs that cannot be: batches and ranks, tensor parallelism, files, devices.
 #include <ATen/Context.h>
 
-#include "colossal/train/host_memory.h"
+#include "colossal/train/memory_check.h"
 #include "colossal/train/outline.h"
 #include "tests/train/bad_configs.h"
 

@@ -138,7 +138,8 @@ TEST_CASE("the page stands alone and its data cannot break out of it") {
   make_run(folder / "first", 110, 1, 1);
   make_run(folder / "second", 110, 2, 2);
   const auto path = write_report({folder / "first", folder / "second"});
-  CHECK(path == folder / "first/report.html");
+  CHECK(path == folder / "first/comparison.html");
+  CHECK(write_report({folder / "first"}) == folder / "first/report.html");
   const std::string page = read_file(path);
   for (const char* banned : {"src=", "href=", "@import", "fetch(", "XMLHttpRequest", "https://", "import("}) {
     CAPTURE(banned);

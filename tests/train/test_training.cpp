@@ -159,7 +159,7 @@ TEST_CASE("a ViT learns classes, a BERT to fill in, and both say how often they 
       {"model.family=bert", "train.steps=4", "train.evaluate_every=2", "data.validation_fraction=0.2"});
   run_trainer(text, Resume::no);
   const Json line = read_step_log(RunFolder{text.run.output}.metrics()).at(1);
-  CHECK(line.at("validation_accuracy").get<double>() >= 0);
+  CHECK(line.at("validation_accuracy").get<double>() < 1);
   CHECK(line.at("validation_next_sentence_accuracy").get<double>() > 0);
   for (const char* key : {"masked_lm_loss", "next_sentence_loss", "validation_masked_lm_loss"})
     CHECK(line.at(key).get<double>() > 0);

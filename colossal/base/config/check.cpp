@@ -125,9 +125,8 @@ std::string choice_problem(const Field& field, const std::string& what, const st
   for (const std::string& choice : field.choices) {
     if (iequals(choice, text)) meant = choice;
   }
-  if (!meant) meant = did_you_mean(text, field.choices);
-  return fmt::format("{} is unknown. Allowed: {}.{}", what, join(field.choices, ", "),
-                     meant ? fmt::format(" Did you mean \"{}\"?", *meant) : "");
+  if (!meant) meant = nearest_spelling(text, field.choices);
+  return fmt::format("{} is unknown. Allowed: {}.{}", what, join(field.choices, ", "), did_you_mean(meant));
 }
 
 // One element: the value itself, or one of a list.

@@ -71,7 +71,7 @@ void Review::unknown(const std::string& path, const Value& value) {
   if (const std::string advice = advice_on(schema_, path); !advice.empty()) {
     text += " " + advice;
   } else if (const auto near = nearest_key(schema_, path)) {
-    text += fmt::format(" Did you mean \"{}\"?", *near);
+    text += did_you_mean(near);
   } else {
     const std::string section = path.substr(0, path.rfind('.'));
     std::vector<std::string> names = keys_of(schema_, section);

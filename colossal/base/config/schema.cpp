@@ -53,7 +53,7 @@ std::optional<std::string> nearest_key(const Schema& schema, std::string_view pa
     if (is_called(field, name)) return field.path;
     here.emplace_back(field.name());
   }
-  if (const auto near = did_you_mean(name, here)) return section + "." + *near;
+  if (const auto near = nearest_spelling(name, here)) return section + "." + *near;
 
   // In another section: the right name, else a slip in it; of several, the one whose path is spelled most alike.
   const auto best = [&](auto matches) {
@@ -72,7 +72,7 @@ std::optional<std::string> nearest_key(const Schema& schema, std::string_view pa
   const Field* found = best([&](const Field& field) { return is_called(field, name); });
   if (found == nullptr) {
     found = best([&](const Field& field) {
-      return did_you_mean(name, std::vector{std::string(field.name())}).has_value();
+      return nearest_spelling(name, std::vector{std::string(field.name())}).has_value();
     });
   }
   return found == nullptr ? std::nullopt : std::optional(found->path);

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <fstream>
 #include <random>
 
 #include "colossal/base/error.h"
@@ -22,14 +21,6 @@ namespace {
 int usable_cores() {
   cpu_set_t set;
   return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
-// Of the host, or of the container that we are in.
-double memory_bytes() {
-  const auto host = static_cast<double>(physical_memory_bytes());
-  double limit = 0;
-  std::ifstream file("/sys/fs/cgroup/memory.max");  // a number, or "max"
-  return file >> limit ? std::min(host, limit) : host;
 }
 
 std::string random_name() {
@@ -212,9 +203,10 @@ class Launcher {
       text += fmt::format("{} ended before the others; {} stopped after it", rank_list(early),
                           rank_list(followed));
     } else {
-      text += fmt::format("rank {} {}", cause->rank,
-                          describe_exit(cause->status, cause->peak_bytes,
-                                        memory_bytes() / static_cast<double>(ranks_.size())));
+      text += fmt::format(
+          "rank {} {}", cause->rank,
+          describe_exit(cause->status, cause->peak_bytes,
+                        static_cast<double>(host_memory().total) / static_cast<double>(ranks_.size())));
       if (!followed.empty()) text += fmt::format("; {} stopped after it", rank_list(followed));
     }
     if (!killed.empty()) text += fmt::format("; {} did not stop and had to be killed", rank_list(killed));

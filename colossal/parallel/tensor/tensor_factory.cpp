@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/parallel/tensor/tensor_factory.h"
 
+#include "colossal/nn/dense_factory.h"
 #include "colossal/parallel/tensor/vocabulary.h"
 
 namespace colossal::parallel {
@@ -87,6 +88,13 @@ std::shared_ptr<nn::HeadLayer> TensorFactory::head(const nn::HeadOptions& option
   const nn::ParameterSpec table = vocabulary_table(*context(), options.vocab_size, options.hidden,
                                                    who_.vocabulary_axes, who_.replica_axes, options.init_std);
   return std::make_shared<TensorHead>(context(), options, table, head_ports());
+}
+
+std::unique_ptr<nn::LayerFactory> make_factory(const comm::Mesh& mesh, std::shared_ptr<nn::StepState> state,
+                                               TensorMode mode, const nn::FactoryOptions& options,
+                                               const TensorOptions& tensor) {
+  if (mode == TensorMode::none) return std::make_unique<nn::DenseFactory>(mesh, std::move(state), options);
+  return std::make_unique<TensorFactory>(mesh, std::move(state), mode, options, tensor);
 }
 
 }  // namespace colossal::parallel

@@ -39,4 +39,9 @@ class TensorFactory final : public nn::StandardFactory {
   TensorOptions tensor_;
 };
 
+// Of any mode: with TensorMode::none layers that every rank holds in full.
+std::unique_ptr<nn::LayerFactory> make_factory(const comm::Mesh& mesh, std::shared_ptr<nn::StepState> state,
+                                               TensorMode mode, const nn::FactoryOptions& options = {},
+                                               const TensorOptions& tensor = {});
+
 }  // namespace colossal::parallel

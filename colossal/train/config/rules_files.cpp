@@ -27,10 +27,9 @@ std::string nearest_file(const fs::path& path) {
        it.increment(error)) {
     names.push_back(it->path().filename().string());
   }
-  const auto near = did_you_mean(path.filename().string(), names);
-  if (!near) return "";
-  return fmt::format(" Did you mean \"{}\"?",
-                     (path.has_parent_path() ? folder / *near : fs::path(*near)).string());
+  std::optional<std::string> near = nearest_spelling(path.filename().string(), names);
+  if (near && path.has_parent_path()) near = (folder / *near).string();
+  return did_you_mean(near);
 }
 
 std::string missing_text(const std::string& where, const std::string& file, std::string_view hint) {

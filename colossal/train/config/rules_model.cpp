@@ -223,10 +223,8 @@ void infer_family(RunConfig& c, config::Review& review) {
       return;
     }
   }
-  const auto near = did_you_mean(*m.preset, names);
-  review.reject("model.preset",
-                fmt::format("model.preset = \"{}\" is unknown. Allowed: {}.{}", *m.preset, join(names, ", "),
-                            near ? fmt::format(" Did you mean \"{}\"?", *near) : ""));
+  review.reject("model.preset", fmt::format("model.preset = \"{}\" is unknown. {}", *m.preset,
+                                            allowed_instead(*m.preset, names)));
   m.preset.reset();
 }
 

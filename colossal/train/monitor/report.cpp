@@ -227,7 +227,8 @@ std::filesystem::path write_report(const std::vector<std::filesystem::path>& run
     throw ConfigError("report: no run folder given. Write for example: colossal report runs/first.");
   std::vector<Json> data;
   for (const auto& run : runs) data.push_back(report_data(run));
-  std::filesystem::path path = page.value_or(RunFolder{runs.front()}.report());
+  const RunFolder first{runs.front()};
+  std::filesystem::path path = page.value_or(runs.size() == 1 ? first.report() : first.comparison());
   write_file_durably(path, report_html(data));
   return path;
 }

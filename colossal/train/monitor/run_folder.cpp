@@ -42,7 +42,7 @@ std::string processor_name() {
 Json run_environment(int64_t world_size) {
   utsname system{};
   uname(&system);
-  const auto memory = static_cast<double>(physical_memory_bytes());
+  const auto memory = static_cast<double>(host_memory().total);
   return {{"started", utc_now()},
           {"ranks", world_size},
           {"host", system.nodename},

@@ -25,6 +25,7 @@ struct RunFolder {
   std::filesystem::path profile() const { return root / "profile"; }
   std::filesystem::path flight_recorder() const { return root / "flight-recorder"; }
   std::filesystem::path report() const { return root / "report.html"; }
+  std::filesystem::path comparison() const { return root / "comparison.html"; }  // with other runs
 };
 
 // "AMD EPYC 7B13", as /proc/cpuinfo has it; "unknown" where it has none.

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "colossal/train/host_memory.h"
+#include "colossal/train/memory_check.h"
 
 #include <fmt/format.h>
-
-#include <fstream>
 
 #include "colossal/base/error.h"
 #include "colossal/base/text.h"
@@ -12,17 +10,6 @@
 
 namespace colossal::train {
 namespace {
-
-int64_t bytes_of(const std::string& key) {
-  std::ifstream in("/proc/meminfo");
-  for (std::string name; in >> name;) {
-    int64_t kib = 0;
-    in >> kib;
-    if (name == key + ":") return 1024 * kib;
-    in.ignore(64, '\n');
-  }
-  return 0;
-}
 
 // Fewer ranks, fewer layers, or what is left when neither helps.
 std::string what_fits(const RunConfig& config, const HeldBytes& held, int64_t ranks_here, int64_t available) {
@@ -40,8 +27,6 @@ std::string what_fits(const RunConfig& config, const HeldBytes& held, int64_t ra
 }
 
 }  // namespace
-
-HostMemory host_memory() { return {.total = bytes_of("MemTotal"), .available = bytes_of("MemAvailable")}; }
 
 void check_memory(const RunConfig& config, int64_t ranks_here, const HostMemory& host) {
   if (device_of(config).is_cuda()) return;

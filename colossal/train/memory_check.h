@@ -3,18 +3,12 @@
 //
 //   check_memory(config, num_ranks);   // 2 ranks on this host
 //
-// Thread-safe: pure functions; they read /proc/meminfo and what tells the sizes of a model.
+// Thread-safe: pure functions; they read what tells the memory of the host and the sizes of a model.
 #pragma once
+#include "colossal/base/host.h"
 #include "colossal/train/config.h"
 
 namespace colossal::train {
-
-// In bytes.
-struct HostMemory {
-  int64_t total = 0;
-  int64_t available = 0;  // without swapping: free, or easily freed
-};
-HostMemory host_memory();
 
 // ConfigError where weights, gradients and optimizer state of `ranks_here` ranks are more than `host` has left, with what would fit.
 // Activations come on top: a run that passes may still need more. Runs on GPUs pass.
