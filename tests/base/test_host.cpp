@@ -4,7 +4,7 @@
 #include <fstream>
 
 #include "colossal/base/host.h"
-#include "support/scratch.h"
+#include "tests/support/scratch.h"
 
 using namespace colossal;
 namespace fs = std::filesystem;
