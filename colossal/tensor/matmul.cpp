@@ -148,6 +148,8 @@ void matmul_forward_wide(const at::Tensor& y, const at::Tensor& x, const at::Ten
     }
   } else if (use_mkl_bf16(MatmulOp::forward_wide, x, x.size(0), w.size(1), w.size(0))) {
     mkl_bf16(false, x, true, w, 0, y);
+  } else if (x.is_cuda()) {
+    at::mm_out(out, x, w.t(), at::kFloat);
   } else {
     at::mm_out(out, x.to(at::kFloat), w.to(at::kFloat).t());
   }
@@ -182,6 +184,8 @@ void matmul_weight_grad_(const at::Tensor& dw, const at::Tensor& dy, const at::T
   if (narrow(x.scalar_type()) && dw.scalar_type() == at::kFloat) {
     if (dw.is_contiguous() && use_mkl_bf16(MatmulOp::weight_grad_wide, x, x.size(0), x.size(1), dy.size(1))) {
       mkl_bf16(true, dy, false, x, adds ? 1.0f : 0.0f, dw);
+    } else if (x.is_cuda()) {
+      adds ? out.add_(at::mm(dy.t(), x, at::kFloat)) : at::mm_out(out, dy.t(), x, at::kFloat);
     } else {
       matmul_weight_grad_(dw, dy.to(at::kFloat), x.to(at::kFloat), accumulate);
     }

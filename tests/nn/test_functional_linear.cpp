@@ -2,6 +2,7 @@
 #include "colossal/base/error.h"
 #include "colossal/nn/functional/cross_entropy.h"
 #include "colossal/nn/functional/linear.h"
+#include "colossal/tensor/allocator.h"
 #include "colossal/tensor/cast_cache.h"
 #include "tests/nn/compare.h"
 
@@ -157,6 +158,48 @@ TEST_CASE("many chunks of tokens give the loss of one") {
       [&](const Tensors& t) { return Tensors{F::fused_linear_cross_entropy(t[0], t[1], labels, 800)}; },
       [&](const Tensors& t) { return Tensors{dense_loss(t[0], t[1], labels, 800)}; },
       {normal({tokens, 4}, 1, at::kFloat), normal({vocabulary, 4}, 2, at::kFloat)}, 3e-5);
+}
+
+TEST_CASE("the fused loss in fp16: gradients too small for it survive loss scaling") {
+  const at::Tensor labels = labels_of({5, 9}, 1000, 0.3);
+  const double targets = 1e6, scale = 65536;  // a gradient of 1e-6 / 1000 is 0 in fp16
+  const auto dense = [&](const Tensors& t) {
+    return Tensors{dense_loss(t[0], t[1], labels, targets) * scale};
+  };
+  const auto fused = [&](const Tensors& t) {
+    return Tensors{F::fused_linear_cross_entropy(t[0], t[1], labels, targets) * scale};
+  };
+  const Tensors inputs{normal({5, 9, 20}, 1, at::kHalf), normal({1000, 20}, 2, at::kHalf)};
+  const Tensors ours = evaluate(fused, inputs),
+                wide = evaluate(dense, {inputs[0].to(at::kDouble), inputs[1].to(at::kDouble)});
+  for (size_t i = 0; i < ours.size(); ++i) {
+    CAPTURE(i);
+    CHECK(((ours[i] - wide[i]).norm() / wide[i].norm()).item<double>() < 2e-3);
+  }
+  CHECK(ours[1].scalar_type() == at::kHalf);
+  const F::TokenScores scores = F::token_scores(inputs[0], inputs[1], labels);
+  const at::Tensor logits = at::linear(inputs[0].to(at::kDouble), inputs[1].to(at::kDouble)),
+                   target = labels.ne(F::kIgnoredLabel);
+  const at::Tensor expected =
+      at::log_softmax(logits, -1).gather(2, labels.clamp_min(0).unsqueeze(2)).squeeze(2).mul(target);
+  CHECK(worst_difference(scores.log_probs, expected) < 1e-5);
+  CHECK(at::equal(scores.right, logits.argmax(-1).eq(labels).to(at::kFloat)));
+}
+
+TEST_CASE("the logits of all tokens never exist together") {
+  colossal::tensor::install_caching_allocator();
+  const int64_t vocabulary = 60000, tokens = 900;
+  const at::Tensor labels = labels_of({tokens}, vocabulary, 0.1);
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    CAPTURE(at::toString(dtype));
+    const at::Tensor hidden = normal({tokens, 4}, 1, dtype).requires_grad_(),
+                     weight = normal({vocabulary, 4}, 2, at::kFloat).requires_grad_();
+    const int64_t before = colossal::tensor::memory_stats().live_bytes;
+    colossal::tensor::reset_peak();
+    F::fused_linear_cross_entropy(hidden, weight, labels, 800).backward();
+    F::token_scores(hidden, weight, labels);
+    CHECK(colossal::tensor::memory_stats().peak_bytes - before < vocabulary * tokens * 4 / 2);
+  }
 }
 
 TEST_CASE("one token, no target at all, and logits of +-10000") {

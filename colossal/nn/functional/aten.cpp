@@ -3,8 +3,6 @@
 
 #include <cmath>
 
-#include "colossal/nn/functional/cross_entropy.h"
-
 namespace colossal::nn::functional::aten {
 namespace {
 
@@ -26,12 +24,6 @@ at::Tensor visible(const at::Tensor& q, const at::Tensor& k, const AttentionOpti
     mask = mask.defined() ? mask.logical_and(by_key) : by_key.expand({q.size(0), 1, queries, keys});
   }
   return mask;
-}
-
-at::Tensor logits(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias) {
-  const at::Tensor y = at::linear(hidden.reshape({-1, weight.size(1)}), as(weight, hidden.scalar_type()))
-                           .to(accumulate_type(hidden.scalar_type()));
-  return bias.defined() ? y + bias : y;
 }
 
 }  // namespace
@@ -91,23 +83,6 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   if (options.key_mask.defined()) probabilities = probabilities.masked_fill(mask.logical_not(), 0);
   probabilities = (probabilities * options.dropout_mask()).to(q.scalar_type());
   return at::matmul(probabilities, values).transpose(1, 2).contiguous();
-}
-
-at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight,
-                                      const at::Tensor& labels, double num_targets, const at::Tensor& bias) {
-  return at::cross_entropy_loss(logits(hidden, weight, bias), labels.reshape({-1}), {}, at::Reduction::Sum,
-                                kIgnoredLabel) /
-         num_targets;
-}
-
-TokenScores token_scores(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                         const at::Tensor& bias) {
-  at::NoGradGuard no_grad;
-  const at::Tensor all = logits(hidden, weight, bias), y = labels.reshape({-1});
-  const at::Tensor own = all.gather(1, y.clamp_min(0).unsqueeze(1)).squeeze(1);
-  const at::Tensor right = own.ge(all.amax(1)).logical_and(y.ne(kIgnoredLabel));
-  const at::Tensor losses = at::cross_entropy_loss(all, y, {}, at::Reduction::None, kIgnoredLabel);
-  return {losses.neg().view(labels.sizes()), right.to(losses.scalar_type()).view(labels.sizes())};
 }
 
 }  // namespace colossal::nn::functional::aten

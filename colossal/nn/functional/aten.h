@@ -7,7 +7,6 @@
 // Internal to nn/functional. Thread-safe: pure functions.
 #pragma once
 #include "colossal/nn/functional/attention.h"
-#include "colossal/nn/functional/cross_entropy.h"
 #include "colossal/nn/functional/rotary.h"
 
 namespace colossal::nn::functional::aten {
@@ -20,9 +19,5 @@ at::Tensor apply_rotary(const at::Tensor& x, const RotaryTable& table, int64_t o
 at::Tensor embedding(const at::Tensor& ids, const at::Tensor& table, at::ScalarType dtype);
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& options);
-at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight,
-                                      const at::Tensor& labels, double num_targets, const at::Tensor& bias);
-TokenScores token_scores(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                         const at::Tensor& bias);
 
 }  // namespace colossal::nn::functional::aten

@@ -3,9 +3,10 @@
 
 #include <ATen/record_function.h>
 
-#include "colossal/nn/functional/aten.h"
 #include "colossal/nn/functional/cross_entropy_kernels.h"
+#include "colossal/nn/functional/kernel.h"
 #include "colossal/nn/functional/optional.h"
+#include "colossal/nn/functional/softmax_rows.h"
 #include "colossal/nn/functional/sum_rows.h"
 #include "colossal/tensor/cast_cache.h"
 #include "colossal/tensor/matmul.h"
@@ -57,6 +58,23 @@ void softmax_rows(const at::Tensor& logits, const at::Tensor& dlogits, const int
                    [&](int64_t begin, int64_t end) { simd::run<CrossEntropyRows>(a, begin, end); });
 }
 
+// The same where there is no kernel, by operators: the results of the rows go into log_probs, right (or undefined) and dlogits (or undefined).
+void softmax_by_operators(const at::Tensor& logits, const at::Tensor& dlogits, const at::Tensor& labels,
+                          const at::Tensor& log_probs, const at::Tensor& right, double scale) {
+  const at::Tensor ignored = labels.eq(kIgnoredLabel), column = labels.clamp_min(0).unsqueeze(1);
+  const at::Tensor own = logits.gather(1, column).squeeze(1);
+  const RowSums sums = exponentials_(logits);
+  log_probs.copy_((own - sums.most - sums.total.log()).masked_fill_(ignored, 0));
+  if (right.defined()) right.copy_(own.ge(sums.most).logical_and_(ignored.logical_not()));
+  if (!dlogits.defined()) return;
+  const at::Tensor factors = sums.total.reciprocal().mul_(scale).masked_fill_(ignored, 0);
+  const at::Tensor at_label = logits.gather(1, column)
+                                  .mul_(factors.unsqueeze(1))
+                                  .sub_(ignored.logical_not().unsqueeze(1).to(logits.scalar_type()), scale);
+  dlogits.copy_(logits.mul_(factors.unsqueeze(1)));
+  dlogits.scatter_(1, column, at_label.to(dlogits.scalar_type()));
+}
+
 Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,
            const at::Tensor& labels, double scale, Want want) {
   const at::ScalarType type = hidden.scalar_type(), wide = wide_type(type);
@@ -85,14 +103,19 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
     const at::Tensor dlogits = want.any() ? dlogits_buffer.narrow(0, 0, count) : at::Tensor();
     tensor::matmul_forward_wide(logits, rows_h, w);
     if (b.defined()) logits.add_(b);
-    with_type(h, [&](auto zero) {
-      using T = decltype(zero);
-      softmax_rows<T>(
-          logits, dlogits, y.const_data_ptr<int64_t>() + begin,
-          result.scores.log_probs.template mutable_data_ptr<simd::Wide<T>>() + begin,
-          want.right ? result.scores.right.template mutable_data_ptr<simd::Wide<T>>() + begin : nullptr,
-          scale);
-    });
+    const auto of_rows = [&](const at::Tensor& t) { return t.defined() ? t.narrow(0, begin, count) : t; };
+    const auto& [log_probs, right] = result.scores;
+    if (!has_kernel(h)) {
+      softmax_by_operators(logits, dlogits, of_rows(y), of_rows(log_probs), of_rows(right), scale);
+    } else {
+      with_type(h, [&](auto zero) {
+        using T = decltype(zero);
+        using A = simd::Wide<T>;
+        softmax_rows<T>(logits, dlogits, y.const_data_ptr<int64_t>() + begin,
+                        log_probs.template mutable_data_ptr<A>() + begin,
+                        want.right ? right.template mutable_data_ptr<A>() + begin : nullptr, scale);
+      });
+    }
     if (want.hidden) tensor::matmul_input_grad_into(result.dhidden.narrow(0, begin, count), dlogits, w);
     if (want.weight) {
       tensor::matmul_weight_grad_(result.dweight, dlogits, rows_h,
@@ -105,36 +128,46 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
   return result;
 }
 
-// In the order of the tokens and in double, so that chunks and threads leave no trace.
-double total(const at::Tensor& log_probs) {
-  double sum = 0;
+// 0-d, in double; on the CPU in the order of the tokens, so that chunks and threads leave no trace.
+at::Tensor total(const at::Tensor& log_probs) {
   const at::Tensor wide = log_probs.to(at::kDouble);
-  if (wide.is_meta()) return 0;
+  if (!wide.is_cpu()) return wide.sum();
+  double sum = 0;
   for (const double *p = wide.const_data_ptr<double>(), *end = p + wide.numel(); p != end; ++p) sum += *p;
-  return sum;
+  return at::full({}, sum, wide.options());
 }
 
-// The gradients are formed in forward, while the logits of a chunk are there anyway, and scaled in backward
-// where that is needed.
+// t * factor, 0-d. What a GPU holds is not waited for.
+at::Tensor scaled(const at::Tensor& t, const at::Tensor& factor) {
+  if (!t.defined()) return t;
+  if (t.is_cuda()) return t.to(factor.scalar_type()).mul(factor).to(t.scalar_type());
+  const double number = tensor::number_in(factor, 1);
+  return number == 1 ? t : t * number;
+}
+
+// The gradients are formed in forward, while the logits of a chunk are there anyway, and scaled in backward where that is needed. In fp16
+// those of one token among thousands would vanish: there they are formed for the sum of the losses, and all scaling is left to backward,
+// where the factor of loss scaling is known.
 struct FusedLoss : ag::Function<FusedLoss> {
   static at::Tensor forward(ag::AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias, const at::Tensor& labels,
                             double num_targets, bool want_hidden, bool want_weight, bool want_bias) {
     RECORD_FUNCTION("colossal::cross_entropy", {});
-    Result r = run(hidden, weight, bias.value_or(at::Tensor()), labels, 1.0 / num_targets,
+    const bool late = hidden.scalar_type() == at::kHalf;
+    Result r = run(hidden, weight, bias.value_or(at::Tensor()), labels, late ? 1.0 : 1.0 / num_targets,
                    {want_hidden, want_weight, want_bias});
     if (want_hidden) r.dhidden = r.dhidden.view(hidden.sizes());
     if (want_weight) r.dweight = r.dweight.to(weight.scalar_type());
     if (want_bias) r.dbias = r.dbias.to(bias->scalar_type());
     ctx->save_for_backward({r.dhidden, r.dweight, r.dbias});
-    return at::full({}, -total(r.scores.log_probs) / num_targets, r.scores.log_probs.options());
+    ctx->saved_data["targets"] = late ? num_targets : 1.0;
+    return total(r.scores.log_probs).div_(-num_targets).to(r.scores.log_probs.scalar_type());
   }
 
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
     const auto saved = ctx->get_saved_variables();
-    const double factor = tensor::number_in(grads[0], 1);
-    const auto scaled = [&](const at::Tensor& t) { return !t.defined() || factor == 1 ? t : t * factor; };
-    return {scaled(saved[0]), scaled(saved[1]), scaled(saved[2]), {}, {}, {}, {}, {}};
+    const at::Tensor factor = grads[0] / ctx->saved_data["targets"].toDouble();
+    return {scaled(saved[0], factor), scaled(saved[1], factor), scaled(saved[2], factor), {}, {}, {}, {}, {}};
   }
 };
 
@@ -171,7 +204,6 @@ void check(const char* where, const at::Tensor& hidden, const at::Tensor& weight
 at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight,
                                       const at::Tensor& labels, double num_targets, const at::Tensor& bias) {
   check("fused_linear_cross_entropy", hidden, weight, labels, bias);
-  if (!has_kernel(hidden)) return aten::fused_linear_cross_entropy(hidden, weight, labels, num_targets, bias);
   const bool grad = at::GradMode::is_enabled();
   return FusedLoss::apply(hidden, weight, given(bias), labels, num_targets, grad && hidden.requires_grad(),
                           grad && weight.requires_grad(), grad && bias.defined() && bias.requires_grad());
@@ -181,7 +213,6 @@ TokenScores token_scores(const at::Tensor& hidden, const at::Tensor& weight, con
                          const at::Tensor& bias) {
   check("token_scores", hidden, weight, labels, bias);
   at::NoGradGuard no_grad;
-  if (!has_kernel(hidden)) return aten::token_scores(hidden, weight, labels, bias);
   const TokenScores scores = run(hidden, weight, bias, labels, 1.0, {.right = true}).scores;
   return {scores.log_probs.view(labels.sizes()), scores.right.view(labels.sizes())};
 }
