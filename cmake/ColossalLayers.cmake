@@ -104,7 +104,7 @@ function(colossal_suite name)
   string(REPLACE / _ target test_${name})
   add_executable(${target} ${sources})
   target_link_libraries(${target} PRIVATE colossal colossal_test_support)
-  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)   # tests are compiled more often than they run
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-Og>)   # tests are compiled more often than they run
   colossal_use_pch(${target} ${name})
   colossal_unity(${target} 8)
   if(TARGET colossal_cli)

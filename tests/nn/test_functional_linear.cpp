@@ -176,7 +176,6 @@ TEST_CASE("the fused loss in fp16: gradients too small for it survive loss scali
     CAPTURE(i);
     CHECK(((ours[i] - wide[i]).norm() / wide[i].norm()).item<double>() < 2e-3);
   }
-  CHECK(ours[1].scalar_type() == at::kHalf);
   const F::TokenScores scores = F::token_scores(inputs[0], inputs[1], labels);
   const at::Tensor logits = at::linear(inputs[0].to(at::kDouble), inputs[1].to(at::kDouble)),
                    target = labels.ne(F::kIgnoredLabel);
@@ -188,7 +187,7 @@ TEST_CASE("the fused loss in fp16: gradients too small for it survive loss scali
 
 TEST_CASE("the logits of all tokens never exist together") {
   colossal::tensor::install_caching_allocator();
-  const int64_t vocabulary = 60000, tokens = 900;
+  const int64_t vocabulary = 60000, tokens = 2400;
   const at::Tensor labels = labels_of({tokens}, vocabulary, 0.1);
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
     CAPTURE(at::toString(dtype));
