@@ -348,6 +348,12 @@ TEST_CASE("sizes that the ranks cannot share are refused when the layer is made"
         }) == "attention: 6 heads cannot be shared by 4 tensor-parallel ranks. Allowed: a multiple of 4.");
   CHECK(refused(one_d,
                 [](auto& make) {
+                  make.attention({.hidden = 12, .num_heads = 8, .num_kv_heads = 2, .head_dim = 6});
+                }) ==
+        "attention: 2 kv heads of 6 cannot be shared by 4 tensor-parallel ranks. Allowed: as many, or of a "
+        "size, that is a multiple of 4.");
+  CHECK(refused(one_d,
+                [](auto& make) {
                   make.linear({.in = 4, .out = {2, 10}, .split = 1});
                 }) ==
         "layout of [2, 10, 4]: dim 1 of size 10 does not divide by 4 (tensor). Nearest sizes that do: 8 and "

@@ -74,6 +74,25 @@ TEST_CASE("tensor parallelism") {
        "run.toml:2: model.hidden_size = 390 cannot be cut into 4 by parallel.tensor.mode = \"3d\" of 8 "
        "ranks. Nearest: 388 or 392.",
        8},
+      // Neither whole heads of keys and values nor pieces of each.
+      {"[model]\nfamily = \"llama\"\nnum_heads = 12\nnum_kv_heads = 4\nhidden_size = 768\nffn_size = 12\n"
+       "[parallel]\ntensor = { mode = \"1d\", size = 3 }",
+       "run.toml:4: model.num_kv_heads = 4 of 64 features each cannot be cut into 3 by parallel.tensor.mode "
+       "= "
+       "\"1d\" of 3 ranks. Nearest: 3 or 6, or model.head_dim = 60 or 66.",
+       3},
+      {"[model]\nfamily = \"llama\"\nnum_heads = 8\nnum_kv_heads = 2\nhidden_size = 80\nffn_size = 16\n"
+       "[parallel]\ntensor = { mode = \"1d\", size = 4 }",
+       "run.toml:4: model.num_kv_heads = 2 of 10 features each cannot be cut into 4 by parallel.tensor.mode "
+       "= "
+       "\"1d\" of 4 ranks. Nearest: 4, or model.head_dim = 8 or 12, or parallel.tensor.size = 2.",
+       4},
+      // What the contraction of an attention takes in is cut twice.
+      {"[model]\nfamily = \"llama\"\nnum_heads = 3\nhead_dim = 16\nhidden_size = 36\nffn_size = 18\n"
+       "[train]\nglobal_batch_size = 9\n[parallel]\ntensor = { mode = \"3d\", size = 27 }",
+       "run.toml:4: model.num_heads × model.head_dim = 3 × 16 = 48 cannot be cut into 9 by "
+       "parallel.tensor.mode = \"3d\" of 27 ranks. Nearest: model.head_dim = 12 or 18.",
+       27},
       {"[train]\nmicrobatch_size = 2\n[parallel]\ntensor = { mode = \"3d\", size = 8 }",
        "run.toml:2: train.microbatch_size = 2 cannot be cut into 4 by parallel.tensor.mode = \"3d\" of 8 "
        "ranks. Nearest: 4.",

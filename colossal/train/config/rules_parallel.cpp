@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "colossal/base/text.h"
+#include "colossal/models/family.h"
 #include "colossal/train/config/describe.h"
 
 namespace colossal::train {
@@ -57,28 +59,74 @@ std::string size_fix(TensorMode mode, int64_t ranks) {
   return fmt::format("start {} ranks and set parallel.tensor.size = {}", multiples_near(ranks, least), least);
 }
 
-// A number that a tensor mode cuts, and the axes along which it does.
-struct Shared {
+// A number that a tensor mode cuts.
+struct Cut {
   std::string_view key;
-  std::optional<int64_t> value;
-  std::vector<comm::Axes> cuts;
+  std::string what;  // "model.num_heads = 6"
+  int64_t ways;      // into how many
+  bool fits;
+  std::string nearest;  // that would
 };
 
-std::vector<Shared> shared_by(const RunConfig& c, TensorMode mode) {
-  const parallel::Arrangement who = parallel::arrangement(mode);
-  const ModelSection& m = c.model;
-  return {{"model.num_heads", m.num_heads, {who.inner.hidden}},
-          {"model.hidden_size", m.hidden_size, {who.stream.hidden, who.expand_input}},
-          {"model.ffn_size", m.ffn_size, {who.inner.hidden, who.contract_input}},
-          {"train.microbatch_size", c.train.microbatch_size, {who.stream.batch}}};
-}
-
 // The finest cut; coarser ones of the same dim divide it.
-int64_t ways(const TensorParallel& how, const std::vector<comm::Axes>& cuts) {
+int64_t ways_along(const TensorParallel& how, std::initializer_list<comm::Axes> cuts) {
   const comm::MeshShape mesh(parallel::tensor_axes(how));
   int64_t most = 1;
   for (const comm::Axes& axes : cuts) most = std::max<int64_t>(most, mesh.axes_size(axes));
   return most;
+}
+
+// The nearest sizes of a head that are multiples of `unit`; even where rotary positions turn pairs.
+std::string head_dims_near(const ModelSection& m, int64_t dim, int64_t unit) {
+  const bool rotary = models::foreign_family(m.family, "model.family").rotary;
+  return "model.head_dim = " + multiples_near(dim, rotary ? std::lcm(unit, int64_t{2}) : unit);
+}
+
+// Keys and values of heads that do not divide are made in pieces of heads.
+Cut key_value_cut(const ModelSection& m, int64_t dim, int64_t ways) {
+  const int64_t heads = *m.num_heads, kv_heads = *m.num_kv_heads;
+  int64_t below = 0, above = heads;  // divisors of the heads
+  for (int64_t n = ways; n <= heads; n += ways) {
+    if (heads % n != 0) continue;
+    if (n < kv_heads) below = n;
+    if (n > kv_heads) above = std::min(above, n);
+  }
+  return {.key = "model.num_kv_heads",
+          .what = fmt::format("model.num_kv_heads = {} of {} features each", kv_heads, dim),
+          .ways = ways,
+          .fits = kv_heads % ways == 0 || dim % ways == 0,
+          .nearest = fmt::format("{}{}, or {}", below > 0 ? fmt::format("{} or ", below) : "", above,
+                                 head_dims_near(m, dim, ways))};
+}
+
+std::vector<Cut> cuts_of(const RunConfig& c, const TensorParallel& how) {
+  const parallel::Arrangement who = parallel::arrangement(how.mode);
+  const ModelSection& m = c.model;
+  std::vector<Cut> all;
+  const auto add = [&](std::string_view key, const std::optional<int64_t>& value, int64_t ways) {
+    if (!value) return;
+    all.push_back(
+        {key, fmt::format("{} = {}", key, *value), ways, *value % ways == 0, multiples_near(*value, ways)});
+  };
+  const int64_t heads_ways = ways_along(how, {who.inner.hidden});
+  add("model.num_heads", m.num_heads, heads_ways);
+  add("model.hidden_size", m.hidden_size, ways_along(how, {who.stream.hidden, who.expand_input}));
+  add("model.ffn_size", m.ffn_size, ways_along(how, {who.inner.hidden, who.contract_input}));
+  add("train.microbatch_size", c.train.microbatch_size, ways_along(how, {who.stream.batch}));
+  // One problem at a time: of heads that can be shared, what is in them.
+  if (!m.num_heads || !m.hidden_size || *m.num_heads % heads_ways != 0) return all;
+  if (!m.head_dim && *m.hidden_size % *m.num_heads != 0) return all;
+  const int64_t heads = *m.num_heads, dim = m.head_dim.value_or(*m.hidden_size / heads);
+  if (m.num_kv_heads && heads % *m.num_kv_heads == 0) all.push_back(key_value_cut(m, dim, heads_ways));
+  if (const int64_t ways = ways_along(how, {who.contract_input}); m.head_dim) {
+    all.push_back(
+        {.key = "model.head_dim",
+         .what = fmt::format("model.num_heads × model.head_dim = {} × {} = {}", heads, dim, heads * dim),
+         .ways = ways,
+         .fits = heads * dim % ways == 0,
+         .nearest = head_dims_near(m, dim, ways / std::gcd(ways, heads))});
+  }
+  return all;
 }
 
 // The largest smaller size with which everything divides, the other ranks being replicas; 0: none.
@@ -92,10 +140,7 @@ int64_t smaller_size(RunConfig c, const config::Review& review) {
     if (world % size != 0 || !parallel::problem(smaller).empty() || batch % data != 0) continue;
     if (!review.given("train.microbatch_size")) c.train.microbatch_size = batch / data;
     if (batch / data % *c.train.microbatch_size != 0) continue;
-    const bool fits = std::ranges::all_of(shared_by(c, how.mode), [&](const Shared& s) {
-      return !s.value || *s.value % ways(smaller, s.cuts) == 0;
-    });
-    if (fits) return size;
+    if (std::ranges::all_of(cuts_of(c, smaller), &Cut::fits)) return size;
   }
   return 0;
 }
@@ -157,15 +202,13 @@ void resolve_parallel(ParallelSection& p, config::Review& review, int64_t world_
 void check_tensor_parallel(const RunConfig& c, config::Review& review) {
   const TensorParallel how = c.parallel.tensor.how();
   if (how.mode == TensorMode::none) return;
-  for (const Shared& s : shared_by(c, how.mode)) {
-    const int64_t cut = ways(how, s.cuts);
-    if (!s.value || *s.value % cut == 0) continue;
+  for (const Cut& cut : cuts_of(c, how)) {
+    if (cut.fits) continue;
     const int64_t size = smaller_size(c, review);
     review.require(
-        false, {s.key, "parallel.tensor.size", "parallel.tensor.mode"},
-        fmt::format("{} = {} cannot be cut into {} by parallel.tensor.mode = \"{}\" of {} ranks. Nearest: "
-                    "{}{}.",
-                    s.key, *s.value, cut, name_of(how.mode), how.size, multiples_near(*s.value, cut),
+        false, {cut.key, "parallel.tensor.size", "parallel.tensor.mode"},
+        fmt::format("{} cannot be cut into {} by parallel.tensor.mode = \"{}\" of {} ranks. Nearest: {}{}.",
+                    cut.what, cut.ways, name_of(how.mode), how.size, cut.nearest,
                     size > 0 ? fmt::format(", or parallel.tensor.size = {}", size) : ""));
   }
 }
