@@ -160,7 +160,8 @@ class Site {
       loss_.backward();
       for (const auto& gather : gathered_) gather();
       for (const nn::Parameter& p : parameters_) {
-        const at::Tensor sum = p.tensor.grad().clone();
+        const at::Tensor& own = p.tensor.grad();  // undefined: nothing of it was used here
+        const at::Tensor sum = own.defined() ? own.clone() : at::zeros_like(p.tensor.detach());
         comm::Axes axes = p.spec.sum_axes;
         for (const std::string& axis : left_out_) std::erase(axes, axis);
         comm::all_reduce(sum, mesh_.group(axes));

@@ -88,6 +88,18 @@ TEST_CASE("head: loss, logits and log-probabilities, some labels ignored") {
   });
 }
 
+TEST_CASE("head with a number per word: loss, logits, those of the last token, log-probabilities") {
+  check_modes([](Site& site) {
+    const auto head = site.add(
+        "head", site.make().head({.hidden = kWidth, .vocab_size = kWords, .bias = true, .init_std = 0.3}));
+    const at::Tensor x = site.input("x", kStream, Place::stream);
+    site.output("loss", head->loss(x, some_labels(), 29));
+    site.output("logits", head->logits(x));
+    site.output("last", head->last_logits(x));
+    site.output("log_probs", head->scores(x, some_labels()).log_probs);
+  });
+}
+
 TEST_CASE("head: all labels ignored") {
   const Body body = [](Site& site) {
     const auto head = head_of(site);

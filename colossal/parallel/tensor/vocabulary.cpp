@@ -179,7 +179,7 @@ at::Tensor TensorHead::last_logits(const at::Tensor& x) {
   if (!context_->stream.sequence
            .empty()) {  // one rank has the last token: all take the whole sequence, and then its end
     const comm::Group group = context_->mesh.group(context_->stream.sequence);
-    tokens = comm::gather_from(x, group, 1);
+    tokens = comm::join_from(x, group, 1);  // the port sums the gradient
     ports.input = Port::sum(group);
   }
   return joined_logits(tokens.narrow(1, context_->state->sequence_length - 1, 1), ports).squeeze(1);
