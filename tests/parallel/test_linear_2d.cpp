@@ -58,6 +58,35 @@ TEST_CASE("Linear2D of a mesh: 4 and 9 ranks compute what one does, gradients to
   }
 }
 
+TEST_CASE(
+    "the MLP of the README, 1024 -> 16384 -> 1024, on four ranks: a quarter of each matrix, the product of "
+    "one") {
+  constexpr int64_t kThin = 1024, kThick = 16384, kRows = 8;
+  const auto mlp = [&](int q) {
+    at::Tensor whole;
+    comm::run_ranks(q * q, [&](std::shared_ptr<comm::World> world) {
+      at::NoGradGuard no_grad;
+      const comm::Mesh mesh(world, comm::MeshShape({{"row", q}, {"column", q}}));
+      Linear2D up(mesh, {.in = kThin, .out = {kThick}}), down(mesh, {.in = kThick, .out = {kThin}});
+      for (Linear2D* linear : {&up, &down}) {
+        const auto parameters = nn::parameters(*linear, mesh);
+        CHECK(parameters[0].tensor.numel() == kThin * kThick / (q * q));
+        nn::initialize(parameters, 3, mesh.rank());
+      }
+      const Layout layout({kRows, kThin}, mesh.shape(), {{"row"}, {"column"}});
+      const at::Tensor x = at::arange(kRows * kThin, at::kFloat).sin().view({kRows, kThin}),
+                       y = down.forward(up.forward(tensor::local_piece(x, layout, mesh.rank()).contiguous()));
+      CHECK((y.sizes() == at::IntArrayRef({kRows / q, kThin / q})));
+      const at::Tensor all = tensor::gather_full(y, layout, mesh);
+      if (mesh.rank() == 0) whole = all;
+    });
+    return whole;
+  };
+  const at::Tensor one = mlp(1);
+  CHECK(one.abs().max().item<double>() > 0.5);
+  CHECK(at::allclose(mlp(2), one, 1e-4, 1e-4));
+}
+
 TEST_CASE("Linear2D says which meshes it takes") {
   const auto on = [](std::vector<comm::Axis> axes) {
     const comm::MeshShape shape(std::move(axes));

@@ -178,3 +178,46 @@ TEST_CASE("what a transformer block keeps between forward and backward") {
     CHECK((live() - before) / 8 == gradients);  // nothing else is left
   });
 }
+
+TEST_CASE("embedding and head: their tables, what they keep, and the logits") {
+  on_one_rank([](Site& site, const Shares& of) {
+    constexpr int64_t T = kTokens, h = kBlockWidth, V = 8192;
+    const at::Tensor ids = at::zeros({kSequences, kTokensEach}, at::kLong);
+    int64_t before = live();
+    const auto table = site.make().embedding({.num_embeddings = V, .size = h});
+    const auto head = site.make().head({.hidden = h, .vocab_size = V});
+    CHECK((live() - before) / 8 == 2 * V * h / of.weights);
+
+    before = live();
+    const at::Tensor embedded = table->forward(ids);
+    const int64_t own_ids = of.mode == TensorMode::none ? 0 : T / site.setup().how.depth;
+    CHECK((live() - before) / 8 == T * h / of.stream + own_ids);
+
+    // The gradients of its input and its weight, and the loss.
+    const at::Tensor x = input_of(site);
+    before = live();
+    const at::Tensor loss = head->loss(x, ids, T);
+    CHECK((live() - before) / 8 == T * h / of.stream + V * h / of.weights + 1);
+    if (of.mode == TensorMode::none) return;
+
+    // Logits are 1 / p of all. Where they are sums of several ranks', what is to be cut is there before; cut by columns, also in the order
+    // of the pieces.
+    before = live();
+    tensor::reset_peak();
+    head->scores(x, ids);
+    const bool cube = of.mode == TensorMode::three_d;
+    int64_t operands = 0, partial = 0;
+    if (of.mode == TensorMode::one_d_sequence) operands = T * h;
+    if (of.hidden > 1) {
+      operands = (cube ? T * h / of.q : 0) / of.q + V * h / (cube ? of.q * of.q : of.q);
+      partial = (cube ? 1 : 2) * T * V * of.q / of.inner;
+    }
+    const int64_t rows = T * of.q / of.inner;  // of the logits: some numbers for each
+    const int64_t above =
+        tensor::memory_stats().peak_bytes - before - 8 * (operands + partial + T * V / of.inner);
+    CAPTURE(above);
+    CAPTURE(rows);
+    CHECK(above >= 0);
+    CHECK(above <= 8 * 16 * rows + 64);
+  });
+}

@@ -133,14 +133,13 @@ TEST_CASE("sent by attention: what travels of its input does once, for queries, 
                                                            .num_heads = per_rank * z.q,
                                                            .num_kv_heads = kv_heads == 0 ? z.q : kv_heads,
                                                            .head_dim = head_dim(z),
-                                                           .qkv_bias = false,
-                                                           .out_bias = false,
                                                            .fused_qkv = fused}));
           return [=, x = stream_of(site)] { return attention->forward(x, {}); };
         },
         [=, per_rank = per_rank, kv_heads = kv_heads](const Volume& z) {
-          const int64_t dim = head_dim(z);
-          return z.attention(per_rank * z.q * dim, 2 * (kv_heads == 0 ? z.q : kv_heads) * dim, kv_heads == 0);
+          const int64_t dim = head_dim(z), query = per_rank * z.q * dim,
+                        key_value = 2 * (kv_heads == 0 ? z.q : kv_heads) * dim;
+          return z.attention(query, key_value, kv_heads == 0) + z.vectors(query + key_value, z.h);
         });
   }
 }
@@ -180,6 +179,77 @@ TEST_CASE("sent by the embedding: the sum of what each rank finds, never the tab
       [](const Volume& z) { return z.embedding(); });
 }
 
+TEST_CASE("sent by an embedding and the head that shares its table: the table's gradient is summed once") {
+  check_sent(
+      [](Site& site) -> Forward {
+        const Volume z = sizes_of(site);
+        const auto table = site.add("table", site.make().embedding({.num_embeddings = z.v - 1, .size = z.h}));
+        const auto head = site.add(
+            "head", site.make().head({.hidden = z.h, .vocab_size = z.v - 1, .tied_embedding = table}));
+        const at::Tensor ids = at::zeros({z.b, z.s}, at::kLong);
+        return [=] { return head->loss(table->forward(ids), ids, 1); };
+      },
+      [](const Volume& z) {
+        Sent sent = z.embedding() + z.head_loss();
+        sent.synchronised /= 2;
+        return sent;
+      });
+}
+
+TEST_CASE("sent by a linear that stands alone") {
+  check_sent(
+      [](Site& site) -> Forward {
+        const Volume z = sizes_of(site);
+        const auto linear =
+            site.add("linear", site.make().linear({.in = z.h, .out = {z.h}, .role = Role::keep}));
+        return [=, x = stream_of(site)] { return linear->forward(x); };
+      },
+      [](const Volume& z) { return z.keep(); });
+}
+
+TEST_CASE("sent by patches and token types: the sums of their gradients alone") {
+  constexpr int64_t kTypes = 3;
+  check_sent(
+      [](Site& site) -> Forward {
+        const Volume z = sizes_of(site);
+        const auto patches = site.add(
+            "patches",
+            site.make().patch_embedding({.image_size = 8, .patch_size = 2, .channels = 1, .size = z.h}));
+        const auto types =
+            site.add("types", site.make().token_types({.num_embeddings = kTypes, .size = z.h}));
+        return [=] { return types->forward(patches->forward(at::ones({z.b, 1, 8, 8}, at::kDouble)), {}); };
+      },
+      [](const Volume& z) { return z.vector(Role::contract, (2 * 2 + 2 + kTypes) * z.h); });
+}
+
+TEST_CASE("sent by a classifier, plain and pooled: the first tokens, and sums of what all ranks hold") {
+  constexpr int64_t kClasses = 3;
+  for (const bool pooled : {false, true}) {
+    CAPTURE(pooled);
+    check_sent(
+        [=](Site& site) -> Forward {
+          const Volume z = sizes_of(site);
+          const auto classifier =
+              site.add("classifier",
+                       site.make().classifier({.hidden = z.h, .num_classes = kClasses, .pooled = pooled}));
+          return [=, x = stream_of(site)] { return classifier->loss(x, at::zeros({z.b}, at::kLong), 1); };
+        },
+        [=](const Volume& z) { return z.classifier((pooled ? z.h * z.h + z.h : 0) + kClasses * (z.h + 1)); });
+  }
+}
+
+TEST_CASE("sent for the choice of the tokens that are targets: nothing") {
+  check_sent(
+      [](Site& site) -> Forward {
+        const Volume z = sizes_of(site);
+        const auto targets = site.make().targets();
+        at::Tensor labels = at::full({z.b, z.s}, -100, at::kLong);
+        labels.select(1, 1).fill_(1);
+        return [=, x = stream_of(site)] { return targets->forward(x, labels).x; };
+      },
+      [](const Volume&) { return Sent{}; });
+}
+
 TEST_CASE("sent by positions and dropout: nothing but the sum of the table's gradient") {
   check_sent(
       [](Site& site) -> Forward {
@@ -203,6 +273,17 @@ TEST_CASE(
         return [=, x = stream_of(site)] { return head->loss(x, at::zeros({z.b, z.s}, at::kLong), 1); };
       },
       [](const Volume& z) { return z.head_loss(); });
+}
+
+TEST_CASE("sent for a number per word of the head: it is gathered where its table is, and its gradient cut") {
+  check_sent(
+      [](Site& site) -> Forward {
+        const Volume z = sizes_of(site);
+        const auto head =
+            site.add("head", site.make().head({.hidden = z.h, .vocab_size = z.v - 1, .bias = true}));
+        return [=, x = stream_of(site)] { return head->loss(x, at::zeros({z.b, z.s}, at::kLong), 1); };
+      },
+      [](const Volume& z) { return z.head_loss() + z.head_bias(); });
 }
 
 TEST_CASE("sent for the head's logits and log-probabilities, which all ranks get in full") {

@@ -82,6 +82,12 @@ struct Volume {
       default: return {0, 0, reduced(d * q, elements / q)};
     }
   }
+  // Vectors of both places, of so many elements in all: one sum where the same ranks take it.
+  Sent vectors(int64_t inner, int64_t stream) const {
+    if (mode == TensorMode::two_d || mode == TensorMode::two_and_half_d)
+      return vector(nn::Role::contract, inner + stream);
+    return vector(nn::Role::expand, inner) + vector(nn::Role::contract, stream);
+  }
   // Numbers per token: layer norm 2, RMS norm 1; as many vectors.
   Sent norm(int64_t numbers) const {
     const int64_t sums = one_d() ? 0 : numbers * reduced(q, tokens() / stream_ways());
@@ -93,6 +99,23 @@ struct Volume {
     const int64_t pieces = whole_heads ? 0 : gathered(q, tokens() / inner_ways() * key_value);
     return linear(nn::Role::expand, h, query + key_value) + linear(nn::Role::contract, query, h) +
            Sent{pieces, pieces} + weight(h * query) + weight(h * key_value) + weight(query * h);
+  }
+  // A linear from the stream to the stream, with bias: each rank forms its columns from the whole of its tokens.
+  Sent keep() const {
+    const int64_t w = h * h, own = gathered(q, tokens() * h / (q * q));
+    switch (mode) {
+      case TensorMode::one_d: return {};
+      case TensorMode::one_d_sequence: return {0, 0, reduced(p, w + h)};
+      case TensorMode::three_d: return {own, (shards ? 2 : 1) * own, reduced(q * q, (w + h) / q)};
+      default: return linear(nn::Role::contract, h, h) + weight(w) + vector(nn::Role::contract, h);
+    }
+  }
+  // The first token of each row is made whole; so many parameters are, on every rank.
+  Sent classifier(int64_t parameters) const {
+    const int64_t token = mode == TensorMode::one_d            ? 0
+                          : mode == TensorMode::one_d_sequence ? gathered(p, p * b * h)
+                                                               : gathered(q, b * h / inner_ways());
+    return {token + reduced(inner_ways(), 1), 0, reduced(inner_ways(), parameters)};
   }
   Sent embedding() const {
     const int64_t x = tokens() * h;
@@ -127,6 +150,13 @@ struct Volume {
   Sent head_loss() const {
     const int64_t dx = mode == TensorMode::one_d ? reduced(p, tokens() * h) : 2 * logits();
     return Sent{dx + softmax() + reduced(inner_ways(), 1), 0} + weight(v * h);
+  }
+  // Cut like the rows of its table; a rank takes the numbers of its columns.
+  Sent head_bias() const {
+    if (one_d()) return {};
+    const bool cube = mode == TensorMode::three_d;
+    const int64_t own = gathered(q, cube ? v / q : v);
+    return {own, own, cube ? reduced(q, v / (q * q)) : reduced(d * q, v / q)};
   }
 
  private:
