@@ -23,8 +23,8 @@ namespace colossal::testing {
 train::RunConfig small_run(const std::filesystem::path& folder, int ranks,
                            const std::vector<std::string>& changes = {});
 
-// On as many ranks as config.parallel says.
-void run_trainer(const train::RunConfig& config, train::Resume resume);
+// On as many ranks as config.parallel says. The bytes that rank 0 sent.
+int64_t run_trainer(const train::RunConfig& config, train::Resume resume);
 
 struct Outcome {
   std::vector<train::StepMetrics> steps;
@@ -40,7 +40,7 @@ Outcome trained(const std::filesystem::path& folder, int ranks, const std::vecto
 void remove_checkpoint(const train::RunConfig& config, int64_t step);
 
 void check_equal_bits(const Outcome& a, const Outcome& b);
-// Losses, gradient norms and tensors within `tolerance`, absolute; accuracies equal.
+// Losses, gradient norms and weights within `tolerance`, absolute; optimizer state relative to its largest element; accuracies equal.
 void check_close(const Outcome& a, const Outcome& b, double tolerance);
 
 }  // namespace colossal::testing
