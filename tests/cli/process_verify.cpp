@@ -135,12 +135,25 @@ TEST_CASE("what is missing is said once, with the way to make it") {
   CHECK(count(foreign.output, reference) == 1);
 }
 
-TEST_CASE("a tensor-parallel layout") {
-  const Finished run = run_colossal({"verify", kModels + "llama3", "-n", "4", "--set",
-                                     "parallel.tensor.mode=2d", "--set", "parallel.tensor.size=4"});
-  INFO(run.output);
-  CHECK(run.exit_code == 0);
-  CHECK(count(run.output, "FAILED") == 0);
+TEST_CASE("every tensor mode") {
+  struct Mode {
+    const char *name, *size, *depth;
+  };
+  for (const auto& [name, size, depth] : {Mode{"1d", "2", "1"},
+                                          {"1d-sequence", "2", "1"},
+                                          {"2d", "4", "1"},
+                                          {"2.5d", "8", "2"},
+                                          {"3d", "8", "1"}}) {
+    const Finished run = run_colossal({"verify", kModels + "llama3", "-n", size, "--set",
+                                       std::string("parallel.tensor.mode=") + name, "--set",
+                                       std::string("parallel.tensor.size=") + size, "--set",
+                                       std::string("parallel.tensor.depth=") + depth});
+    INFO(run.output);
+    CHECK(run.exit_code == 0);
+    CHECK(count(run.output, kModels + "llama3/reference.safetensors\n") == 1);
+    CHECK(count(run.output, "\nverified: ") == 1);
+    CHECK(count(run.output, "FAILED") == 0);
+  }
 }
 
 TEST_CASE("layouts that cannot be") {
