@@ -61,7 +61,7 @@ Json row_of(const Named& model, const Rehearsal& r) {
 
 std::vector<Named> small_models() {
   std::vector<Named> all;
-  for (const std::string family : {"gpt2", "vit", "bert", "llama"}) {
+  for (const std::string family : {"gpt2", "vit", "bert", "llama", "palm"}) {
     models::ModelConfig c = models::family(family).usual;
     c.num_layers = 4;
     c.hidden_size = 256;
