@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/comm/checks.h"
 
+#include <ATen/MemoryOverlap.h>
 #include <fmt/ranges.h>
 
 #include "colossal/base/error.h"
@@ -106,6 +107,19 @@ void Checker::times(const at::Tensor& large, std::string_view large_name, const 
   fail(fmt::format("{} has {} elements (shape [{}]) and {} has {} (shape [{}]). {} must have {} x {} = {}.",
                    large_name, large.numel(), fmt::join(large.sizes(), ", "), small_name, small.numel(),
                    fmt::join(small.sizes(), ", "), large_name, n, small.numel(), n * small.numel()));
+}
+
+void Checker::shape(const at::Tensor& x, std::string_view what, at::IntArrayRef sizes,
+                    at::ScalarType type) const {
+  if (x.sizes() == sizes && x.scalar_type() == type) return;
+  fail(fmt::format("{} is {} of shape [{}]. It must be {} of shape [{}].", what, dtype_name(x.scalar_type()),
+                   fmt::join(x.sizes(), ", "), dtype_name(type), fmt::join(sizes, ", ")));
+}
+
+void Checker::apart(const at::Tensor& a, std::string_view a_name, const at::Tensor& b,
+                    std::string_view b_name) const {
+  if (at::get_overlap_status(a, b) == at::MemOverlapStatus::No) return;
+  fail(fmt::format("{} and {} share memory. Pass tensors that do not overlap.", a_name, b_name));
 }
 
 }  // namespace colossal::comm

@@ -34,6 +34,10 @@ class Checker {
   void reducible(const at::Tensor& x, ReduceOp op) const;
   void times(const at::Tensor& large, std::string_view large_name, const at::Tensor& small,
              std::string_view small_name) const;  // numel(large) = n numel(small), same dtype
+  void shape(const at::Tensor& x, std::string_view what, at::IntArrayRef sizes,
+             at::ScalarType type) const;  // exactly this
+  void apart(const at::Tensor& a, std::string_view a_name, const at::Tensor& b,
+             std::string_view b_name) const;  // no byte in common; both contiguous
   [[noreturn]] void fail(const std::string& problem) const;
 
  private:

@@ -21,6 +21,8 @@ const std::string& Group::name() const {
   return state_ == nullptr ? self : state_->name;
 }
 
+std::string_view Group::backend() const { return state_ == nullptr ? "none" : state_->backend->name(); }
+
 void Group::State::fail(const std::string& cause) noexcept {
   {
     std::lock_guard lock(mutex_);

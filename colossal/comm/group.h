@@ -8,6 +8,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace colossal::comm {
@@ -25,6 +26,8 @@ class Group {
   int index() const;                      // this rank's position, 0 to size() - 1
   const std::vector<int>& ranks() const;  // world ranks by index
   const std::string& name() const;        // "data", "data+row", "world"
+  std::string_view backend()
+      const;  // who carries the bytes: "local", "gloo", "nccl", "fake"; "none" for one member
   State& state() const { return *state_; }
   const std::shared_ptr<State>& shared_state() const { return state_; }
 

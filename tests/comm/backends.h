@@ -15,15 +15,19 @@ inline const std::vector<BackendKind>& contract_backends() {
   return kinds;
 }
 
-inline void on_backends(int num_ranks, const std::function<void(Group)>& body) {
+inline void on_worlds(int num_ranks, const std::function<void(World&)>& body) {
   for (const BackendKind kind : contract_backends()) {
     CAPTURE(static_cast<int>(kind));
     WorldOptions options;
     options.backend = kind;
     options.timeout = std::chrono::seconds(60);
     run_ranks(
-        num_ranks, [&](std::shared_ptr<World> world) { body(world->group()); }, options);
+        num_ranks, [&](std::shared_ptr<World> world) { body(*world); }, options);
   }
+}
+
+inline void on_backends(int num_ranks, const std::function<void(Group)>& body) {
+  on_worlds(num_ranks, [&](World& world) { body(world.group()); });
 }
 
 // Small whole numbers that every dtype holds exactly; different for each member.

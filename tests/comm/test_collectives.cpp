@@ -204,6 +204,92 @@ TEST_CASE("asynchronous: many under way, waited in any order or dropped") {
   });
 }
 
+TEST_CASE("asynchronous: views in place") {
+  on_backends(2, [](const Group& group) {
+    const at::Tensor whole = sample(group.index(), {4, 6}, at::kFloat), view = whole.t().narrow(0, 1, 3);
+    const at::Tensor left = whole.select(1, 0).clone();
+    const at::Tensor sum = reduced(samples(2, {4, 6}, at::kFloat), ReduceOp::sum).t().narrow(0, 1, 3);
+    all_reduce_async(view, group).wait();
+    CHECK(view.equal(sum));
+    view.add_(group.index());
+    broadcast_async(view, group, 1).wait();
+    CHECK(view.equal(sum + 1));
+    reduce_async(view, group).wait();
+    if (group.index() == 0) CHECK(view.equal(2 * sum + 2));
+    CHECK(whole.select(1, 0).equal(left));
+  });
+}
+
+// Members 0, 1, 2 send me + 2 j rows to member j.
+TEST_CASE("asynchronous exchanges: what the synchronous ones give, all under way at once, recorded") {
+  on_worlds(3, [](World& world) {
+    const Group group = world.group();
+    const int me = group.index(), root = 1;
+    const bool is_root = me == root;
+    const std::vector<int64_t> send = {me, me + 2, me + 4}, recv = {2 * me, 2 * me + 1, 2 * me + 2};
+    for (const int64_t width : {0, 5, 40'000}) {
+      const at::Tensor x = sample(me, {6, width}, at::kFloat), y = sample(me, {3 * me + 6, width}, at::kLong),
+                       piece = sample(me, {2, width}, at::kBFloat16),
+                       whole = is_root ? sample(7, {6, width}, at::kBFloat16) : at::Tensor();
+      const at::Tensor even = at::empty_like(x), uneven = at::empty({6 * me + 3, width}, at::kLong),
+                       gathered = is_root ? at::empty({6, width}, at::kBFloat16) : at::Tensor(),
+                       scattered = at::empty_like(piece);
+      const std::string arrived = fmt::format("arrived at {}", width);
+      world.recorder().reset();
+      world.store().add(arrived, 1);
+      std::vector<Work> works;
+      works.push_back(barrier_async(group));
+      works.push_back(all_to_all_async(even, x, group));
+      works.push_back(all_to_all_async(uneven, y, group, send, recv));
+      works.push_back(gather_async(gathered, piece, group, root));
+      works.push_back(scatter_async(scattered, whole, group, root));
+      for (const RecorderEntry& entry : world.recorder().entries()) CHECK(entry.seconds == -1);
+      works[0].wait();
+      CHECK(world.store().add(arrived, 0) == 3);
+      for (int i = 4; i > 0; --i) works[i].wait();
+      for (const RecorderEntry& entry : world.recorder().entries()) CHECK(entry.seconds > 0);
+
+      auto totals = world.recorder().totals();
+      const int64_t row = width * 8, piece_bytes = 2 * width * 2;
+      CHECK(totals.size() == 4);
+      CHECK(totals[{"barrier", "world"}].calls == 1);
+      CHECK(totals[{"all_to_all", "world"}].calls == 2);
+      CHECK(totals[{"all_to_all", "world"}].bytes_sent == 4 * width * 4 + (3 * me + 6 - send[me]) * row);
+      CHECK(totals[{"gather", "world"}].bytes_sent == (is_root ? 0 : piece_bytes));
+      CHECK(totals[{"scatter", "world"}].bytes_sent == (is_root ? 2 * piece_bytes : 0));
+
+      CHECK(even.equal(all_to_all(x, group)));
+      CHECK(uneven.equal(all_to_all(y, group, send, recv)));
+      if (is_root) CHECK(gathered.equal(at::cat(samples(3, {2, width}, at::kBFloat16))));
+      CHECK(scattered.equal(sample(7, {6, width}, at::kBFloat16).narrow(0, 2 * me, 2)));
+    }
+  });
+}
+
+TEST_CASE(
+    "asynchronous in a group of one: the output is the input, also where they are parts of one buffer") {
+  const Group self;
+  const at::Tensor buffer = at::arange(8, at::kLong), in = buffer.narrow(0, 0, 4),
+                   out = buffer.narrow(0, 4, 4);
+  const std::vector<std::function<Work()>> calls = {
+      [&] { return all_gather_async(out, in, self); },
+      [&] { return reduce_scatter_async(out, in, self); },
+      [&] { return all_to_all_async(out, in, self); },
+      [&] { return all_to_all_async(out, in, self, {4}, {4}); },
+      [&] { return gather_async(out, in, self); },
+      [&] { return scatter_async(out, in, self); },
+  };
+  for (const auto& call : calls) {
+    out.zero_();
+    call().wait();
+    CHECK(out.equal(at::arange(4, at::kLong)));
+    CHECK(in.equal(at::arange(4, at::kLong)));
+  }
+  all_gather_async(in, in, self).wait();
+  barrier_async(self).wait();
+  CHECK(in.equal(at::arange(4, at::kLong)));
+}
+
 TEST_CASE("JSON of different sizes") {
   on_backends(3, [](const Group& group) {
     const Json mine = {{"rank", group.index()}, {"text", std::string(group.index() * 1000, 'x')}};

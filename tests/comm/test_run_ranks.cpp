@@ -20,6 +20,21 @@ TEST_CASE("run_ranks: every rank takes part once") {
   CHECK(seen == std::vector<int>(4, 1));
 }
 
+TEST_CASE("run_ranks: a group that lives on one host is local, where nobody asks for another backend") {
+  for (const auto& [asked, name] : std::vector<std::pair<BackendKind, std::string>>{
+           {BackendKind::automatic, "local"}, {BackendKind::local, "local"}, {BackendKind::gloo, "gloo"}}) {
+    run_ranks(2,
+              [&, name = name](std::shared_ptr<World> world) {
+                CHECK(world->group().backend() == name);
+                const Mesh mesh(world, MeshShape({{"data", 2}, {"tensor", 1}}));
+                CHECK(mesh.group("data").backend() == name);
+                CHECK(mesh.group("tensor").backend() == "none");
+              },
+              {.backend = asked});
+  }
+  CHECK(World::fake(0, 2)->group().backend() == "fake");
+}
+
 TEST_CASE("run_ranks: groups of a mesh") {
   run_ranks(4, [&](std::shared_ptr<World> world) {
     const Mesh mesh(world, MeshShape({{"data", 2}, {"tensor", 2}}));
@@ -33,6 +48,7 @@ TEST_CASE("run_ranks: groups of a mesh") {
     CHECK(all_gather_json(Json(world->rank()), mesh.all()) == std::vector<Json>{0, 1, 2, 3});
   });
 }
+
 TEST_CASE("run_ranks: the first failure stops the others and names its rank") {
   const auto begin = std::chrono::steady_clock::now();
   CHECK_THROWS_WITH_AS(run_ranks(3,
