@@ -64,6 +64,7 @@ void run_child(int n, int index, const std::vector<int>& pipes, Shared& shared, 
   };
   try {
     LocalBackend backend(place, test.best);
+    shared.members[index].seconds = now_seconds();
     body(backend, index);
   } catch (const std::exception& error) {
     std::strncpy(shared.members[index].error, error.what(), sizeof shared.members[index].error - 1);

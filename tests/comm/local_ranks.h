@@ -29,7 +29,7 @@ std::vector<std::string> local_threads(int n, const std::function<void(LocalBack
 struct Outcome {
   int signal = 0;      // that ended the process
   std::string error;   // text of the exception that ended the body
-  double seconds = 0;  // from the parent's `started` to the end of the body
+  double seconds = 0;  // until the body ended; of a member that was killed in it: until it began
 };
 
 // Runs the body in one forked process per member; no operator of torch that may start threads belongs there.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Real processes by every launcher, and starts that must fail with a clear message within ten seconds.
+// Real processes by our launcher, Open MPI and by hand (torchrun: tests/cli), and starts that must fail with a clear message within ten seconds.
 #include <doctest/doctest.h>
 
 #include <csignal>
@@ -12,12 +12,12 @@ namespace {
 
 using namespace colossal::testing;
 
-void check_done(const Finished& run, int ranks, const std::string& launcher) {
+void check_done(const Finished& run, int ranks, const std::string& launcher, const std::string& backend) {
   INFO(run.output);
   CHECK(run.exit_code == 0);
   for (int r = 0; r < ranks; r++)
-    CHECK(count(run.output,
-                fmt::format("rank {} of {} by {}, local {} of {}", r, ranks, launcher, r, ranks)) == 1);
+    CHECK(count(run.output, fmt::format("rank {} of {} by {} over {}, local {} of {}", r, ranks, launcher,
+                                        backend, r, ranks)) == 1);
 }
 
 std::vector<std::string> by_hand(int rank, int size, int port, const std::string& address = "127.0.0.1") {
@@ -27,21 +27,19 @@ std::vector<std::string> by_hand(int rank, int size, int port, const std::string
 
 TEST_CASE("own launcher: ranks find each other, output of the others is prefixed") {
   const Finished run = run_program({"--launch", "3"});
-  check_done(run, 3, "colossal");
+  check_done(run, 3, "colossal", "local");  // which nobody asked for: they share a host
   CHECK(count(run.output, "[rank 1] rank 1 of 3") == 1);
   CHECK(count(run.output, "[rank 0]") == 0);
   CHECK(count(run.output, "\n") == 4);  // three ranks and rank 0's first step: no noise of libraries
 }
 
-TEST_CASE("torchrun") {
-  check_done(run_process({COLOSSAL_TORCHRUN, "--no-python", "--nproc-per-node", "2", "--master-port",
-                          std::to_string(free_port()), kRanks}),
-             2, "torchrun");
+TEST_CASE("own launcher, over Gloo") {
+  check_done(run_program({"--launch", "3", "--backend", "gloo"}), 3, "colossal", "gloo");
 }
 
 TEST_CASE("Open MPI") {
   check_done(run_process({"mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2", kRanks}), 2,
-             "mpirun");
+             "mpirun", "local");
 }
 
 TEST_CASE("started by hand") {

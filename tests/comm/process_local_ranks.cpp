@@ -65,7 +65,7 @@ TEST_CASE("eight processes on fewer cores finish") {
   }));
 }
 
-TEST_CASE("a killed member is named by the others within seconds, nothing stays in /dev/shm") {
+TEST_CASE("a killed member is named by the others within a second, nothing stays in /dev/shm") {
   const std::set<std::string> before = shared_memory_files();
   for (const int64_t count : {16, 1'000'000}) {
     const std::vector<Outcome> outcomes =
@@ -83,7 +83,7 @@ TEST_CASE("a killed member is named by the others within seconds, nothing stays 
     for (const int index : {0, 2}) {
       CHECK(outcomes[index].error.starts_with("all_reduce #4 on \"data\": rank 1 (process "));
       CHECK(outcomes[index].error.ends_with(") died."));
-      CHECK(outcomes[index].seconds < 5);  // half a second on an idle machine
+      CHECK(outcomes[index].seconds - outcomes[1].seconds < 1);
     }
   }
   CHECK(shared_memory_files() == before);

@@ -19,4 +19,14 @@ inline Finished run_program(std::vector<std::string> arguments, const RunOptions
   return run_process(arguments, options);
 }
 
+// The parts stand in the text in this order.
+inline bool in_order(const std::string& text, const std::vector<std::string>& parts) {
+  size_t at = 0;
+  for (const std::string& part : parts) {
+    if ((at = text.find(part, at)) == std::string::npos) return false;
+    at += part.size();
+  }
+  return true;
+}
+
 }  // namespace colossal::testing

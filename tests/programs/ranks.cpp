@@ -5,7 +5,7 @@
 //   torchrun --no-python --nproc-per-node 2 ranks --steps 5
 //
 // Events, as name:rank:step: kill, segfault, stop (SIGSTOP), exit (without goodbye), throw, refuse, kill-parent, skip (leaves one
-// collective out), slow (works for 1.5 timeouts first); config: all ranks find a mistake at once, this one `step` milliseconds later.
+// collective out), slow (works for 1.5 timeouts first), twice (throws, and rank 0 half a second later something else); config: all ranks find a mistake at once, this one `step` milliseconds later.
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -48,7 +48,8 @@ void misbehave(const std::string& event, const Request& request, World& world, i
   if (event == "segfault") kill(getpid(), SIGSEGV);
   if (event == "stop") kill(getpid(), SIGSTOP);
   if (event == "exit") _exit(0);
-  if (event == "throw") throw NumericsError(fmt::format("loss is NaN at step {}", step));
+  if (event == "twice") work_for(0.1);  // by then rank 0 is at this step, too
+  if (event == "throw" || event == "twice") throw NumericsError(fmt::format("loss is NaN at step {}", step));
   if (event == "refuse")
     throw ConfigError(fmt::format("run.toml:1: a mistake that rank {} finds.", world.rank()));
   if (event == "kill-parent") kill(getppid(), SIGKILL);
@@ -75,6 +76,10 @@ void run(World& world, const Request& request) {
     world.set_step(step);
     const bool now = world.rank() == std::stoi(event[1]) && step == std::stoi(event[2]);
     if (now) misbehave(event[0], request, world, step);
+    if (event[0] == "twice" && world.rank() == 0 && step == std::stoi(event[2])) {
+      work_for(0.5);
+      throw IoError("disk full");
+    }
     x.fill_(world.rank() + 1);
     if (!(now && event[0] == "skip")) all_reduce(x, all);
     const double expected = world.size() * (world.size() + 1) / 2.0;
@@ -114,9 +119,10 @@ int main(int argc, char** argv) {
       throw ConfigError("run.toml:1: a mistake that all ranks find.");
     }
     run(*world, request);
-    fmt::print("rank {} of {} by {}, local {} of {}, {} threads, job {}: done\n", world->rank(),
-               world->size(), environment.launcher, environment.local_rank, environment.local_world_size,
-               getenv("OMP_NUM_THREADS") ? getenv("OMP_NUM_THREADS") : "?", world->environment().job);
+    fmt::print("rank {} of {} by {} over {}, local {} of {}, {} threads, job {}: done\n", world->rank(),
+               world->size(), environment.launcher, world->group().backend(), environment.local_rank,
+               environment.local_world_size, getenv("OMP_NUM_THREADS") ? getenv("OMP_NUM_THREADS") : "?",
+               world->environment().job);
   } catch (const std::exception& error) {
     return report_failure(error, world.get());
   }
