@@ -48,7 +48,9 @@ std::vector<Sides> sides(Raw& raw, const Group& group, at::Tensor x, at::Tensor 
   at::Tensor part = x.narrow(0, 0, count);
   const int peer = group.index() ^ 1;
   const bool first = group.index() % 2 == 0;
-  std::vector<at::Tensor> xs{x}, ys{y};
+  std::vector<at::Tensor> xs{x}, ys{y}, parts{part};
+  std::vector<std::vector<at::Tensor>> pieces;  // of y, on the root
+  if (group.index() == 0) pieces.push_back(y.split(count));
   std::vector<int64_t> even;
   return {{"all_reduce", [=, &raw]() mutable { raw.allreduce(xs)->wait(); }, [=] { all_reduce(x, group); }},
           {"all_gather", [=, &raw]() mutable { raw._allgather_base(y, part)->wait(); },
@@ -58,6 +60,11 @@ std::vector<Sides> sides(Raw& raw, const Group& group, at::Tensor x, at::Tensor 
           {"all_to_all", [=, &raw]() mutable { raw.alltoall_base(y, x, even, even)->wait(); },
            [=] { all_to_all(x, group); }},
           {"broadcast", [=, &raw]() mutable { raw.broadcast(xs)->wait(); }, [=] { broadcast(x, group); }},
+          {"reduce", [=, &raw]() mutable { raw.reduce(xs)->wait(); }, [=] { reduce(x, group); }},
+          {"gather", [=, &raw]() mutable { raw.gather(pieces, parts)->wait(); },
+           [=] { gather_async(y, part, group).wait(); }},
+          {"scatter", [=, &raw]() mutable { raw.scatter(parts, pieces)->wait(); },
+           [=] { scatter_async(part, y, group).wait(); }},
           {"send and recv",
            [=, &raw]() mutable {
              if (first) raw.send(xs, peer, 0)->wait();

@@ -55,11 +55,21 @@ double sample(const std::function<void()>& call, int calls) {
   return seconds;
 }
 
-std::vector<Sides> sides(local::LocalBackend& backend, int n, const at::Tensor& x, const at::Tensor& y) {
+// x and y are of the same size. Pairs of ranks 2k and 2k + 1 send to and fro.
+std::vector<Sides> sides(local::LocalBackend& backend, int rank, int n, const at::Tensor& x,
+                         const at::Tensor& y) {
   const int count = static_cast<int>(x.numel());
   float* a = x.data_ptr<float>();
   float* b = y.data_ptr<float>();
   const at::Tensor part = x.narrow(0, 0, count / n);
+  const int peer = rank ^ 1;
+  const auto to_and_fro = [rank](auto give, auto take) {
+    return [=] {
+      if (rank % 2 == 0) give();
+      take();
+      if (rank % 2 == 1) give();
+    };
+  };
   return {
       {"all_reduce", [=] { MPI_Allreduce(a, b, count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD); },
        [=, &backend] { backend.all_reduce(y, ReduceOp::sum)->wait(); }},
@@ -75,6 +85,22 @@ std::vector<Sides> sides(local::LocalBackend& backend, int n, const at::Tensor& 
        [=, &backend] { backend.all_to_all(y, x, {}, {})->wait(); }},
       {"broadcast", [=] { MPI_Bcast(b, count, MPI_FLOAT, 0, MPI_COMM_WORLD); },
        [=, &backend] { backend.broadcast(y, 0)->wait(); }},
+      {"reduce", [=] { MPI_Reduce(a, b, count, MPI_FLOAT, MPI_SUM, 0, MPI_COMM_WORLD); },
+       [=, &backend] { backend.reduce(y, 0, ReduceOp::sum)->wait(); }},
+      {"gather", [=] { MPI_Gather(a, count / n, MPI_FLOAT, b, count / n, MPI_FLOAT, 0, MPI_COMM_WORLD); },
+       [=, &backend] { backend.gather(y, part, 0)->wait(); }},
+      {"scatter", [=] { MPI_Scatter(b, count / n, MPI_FLOAT, a, count / n, MPI_FLOAT, 0, MPI_COMM_WORLD); },
+       [=, &backend] { backend.scatter(part, y, 0)->wait(); }},
+      {"send and recv",
+       to_and_fro([=] { MPI_Send(a, count, MPI_FLOAT, peer, 0, MPI_COMM_WORLD); },
+                  [=] { MPI_Recv(b, count, MPI_FLOAT, peer, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE); }),
+       to_and_fro(
+           [=, &backend] {
+             backend.transfer({{Transfer::Kind::send, x, peer}})->wait();
+           },
+           [=, &backend] {
+             backend.transfer({{Transfer::Kind::recv, y, peer}})->wait();
+           })},
   };
 }
 
@@ -123,7 +149,7 @@ int main(int argc, char** argv) {
     local::LocalBackend backend = connect(rank, size, best);
     for (int64_t bytes = 4096; bytes <= max_bytes; bytes *= 4) {
       const at::Tensor x = at::zeros({bytes / 4}), y = at::zeros({bytes / 4});
-      for (const Sides& side : sides(backend, size, x, y)) {
+      for (const Sides& side : sides(backend, rank, size, x, y)) {
         if (only.empty() || side.op == only) {
           const Json row = measure(side, size, bytes, bytes >= (16 << 20) ? 9 : 41);
           if (rank == 0) std::cout << row.dump() << std::endl;
