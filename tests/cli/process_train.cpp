@@ -24,12 +24,13 @@ struct Runs {
   fs::path one = scratch / "one", two = scratch / "two";
   Finished first = start(one, "1"), second = start(two, "2");
 
+  static std::string file(const fs::path& output) {
+    return write_run_file(output, {fmt::format("train.steps = {}", kSteps), "data.validation_fraction = 0.1",
+                                   "train.evaluate_every = 4", "train.sample_every = 8",
+                                   "train.sample_tokens = 4", "checkpoint.every = 4"});
+  }
   static Finished start(const fs::path& output, const std::string& ranks) {
-    const std::string file =
-        write_run_file(output, {fmt::format("train.steps = {}", kSteps), "data.validation_fraction = 0.1",
-                                "train.evaluate_every = 4", "train.sample_every = 8",
-                                "train.sample_tokens = 4", "checkpoint.every = 4"});
-    return run_colossal({"train", file, "-n", ranks});
+    return run_colossal({"train", file(output), "-n", ranks});
   }
 };
 
@@ -83,6 +84,31 @@ TEST_CASE("two ranks compute what one computes, dropout on") {
   const double one = metrics_of(runs().one)[7].at("validation_loss"),
                two = metrics_of(runs().two)[7].at("validation_loss");
   CHECK(std::abs(one - two) < 1e-10);
+}
+
+TEST_CASE("torchrun and mpirun start the ranks: the numbers of -n 2, said once") {
+  const std::vector<std::pair<std::string, std::vector<std::string>>> launchers = {
+      {"torchrun",
+       {COLOSSAL_TORCHRUN, "--no-python", "--nproc-per-node", "2", "--master-port",
+        std::to_string(free_port())}},
+      {"mpirun", {"mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"}},
+  };
+  for (const auto& [name, launcher] : launchers) {
+    CAPTURE(name);
+    const fs::path output = runs().scratch / name;
+    std::vector<std::string> command = launcher;
+    command.insert(command.end(), {COLOSSAL_BINARY, "train", Runs::file(output), "--set", "train.steps=4"});
+    const Finished run = run_process(command);
+    INFO(run.output);
+    CHECK(run.exit_code == 0);
+    CHECK(count(run.output, "step 4/4  loss ") == 1);
+    for (const char* key : {"loss", "grad_norm"}) {
+      const std::vector<double> theirs = curve(output, key), ours = curve(runs().two, key);
+      REQUIRE(theirs.size() == 4);
+      for (int i = 0; i < 4; i++) CHECK(std::abs(theirs[i] - ours[i]) < 1e-12);
+    }
+    fs::remove_all(output);  // other cases list the runs of this folder
+  }
 }
 
 TEST_CASE("checkpoint list, verify and export") {
