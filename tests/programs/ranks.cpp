@@ -11,6 +11,7 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <ctime>
 
 #include "colossal/base/error.h"
 #include "colossal/base/text.h"
@@ -118,11 +119,13 @@ int main(int argc, char** argv) {
       if (world->rank() == std::stoi(event[1])) work_for(1e-3 * std::stoi(event[2]));
       throw ConfigError("run.toml:1: a mistake that all ranks find.");
     }
+    const clock_t before = clock();
     run(*world, request);
-    fmt::print("rank {} of {} by {} over {}, local {} of {}, {} threads, job {}: done\n", world->rank(),
-               world->size(), environment.launcher, world->group().backend(), environment.local_rank,
-               environment.local_world_size, getenv("OMP_NUM_THREADS") ? getenv("OMP_NUM_THREADS") : "?",
-               world->environment().job);
+    fmt::print("rank {} of {} by {} over {}, local {} of {}, {} threads, job {}, {:.3f} s of a core: done\n",
+               world->rank(), world->size(), environment.launcher, world->group().backend(),
+               environment.local_rank, environment.local_world_size,
+               getenv("OMP_NUM_THREADS") ? getenv("OMP_NUM_THREADS") : "?", world->environment().job,
+               static_cast<double>(clock() - before) / CLOCKS_PER_SEC);
   } catch (const std::exception& error) {
     return report_failure(error, world.get());
   }
