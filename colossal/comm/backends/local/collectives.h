@@ -36,7 +36,8 @@ class Collectives {
 
  private:
   struct Reduction;  // dtype, op, item size
-  void reduce_small(Lane lane, const Lockstep::Call& call, const Reduction& how, void* x, bool wanted);
+  void reduce_small(Lane lane, const Lockstep::Call& call, const Reduction& how, void* x);
+  void reduce_at_root(Lane lane, const Lockstep::Call& call, const Reduction& how, std::byte* x);
   void reduce_staged(Lane lane, const Lockstep::Call& call, const Reduction& how, std::byte* x, int root);
   void reduce_direct(Lane lane, const Lockstep::Call& call, const Reduction& how, std::byte* x);
   void reduce_remote(const Reduction& how, std::byte* out, const std::byte* own, int64_t offset,

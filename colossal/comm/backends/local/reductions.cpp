@@ -29,6 +29,11 @@ constexpr int64_t kSmallBytes = 32 << 10;
 constexpr int64_t kRemoteBlock = 64 << 10;
 // Granularity of reducing and passing on: stays in the first cache.
 constexpr int64_t kCopyBlock = 8 << 10;
+// A reduction among processes that the root alone computes: less to move than slices computed by all, of which the root collects the results.
+constexpr int64_t kRootBytes = 1 << 20;
+// Of what the root adds up while the others lay out the next.
+constexpr int64_t kRootChunk = 64 << 10;
+static_assert(kRootChunk <= static_cast<int64_t>(kStageBytes));
 
 }  // namespace
 
@@ -39,7 +44,7 @@ void Collectives::all_reduce(Lane lane, const at::Tensor& x, ReduceOp op) {
   const Lockstep::Call call{
       .op = Op::all_reduce, .dtype = how.dtype, .reduce_op = op, .count = x.numel(), .in = data};
   if (static_cast<int64_t>(x.nbytes()) <= kSmallBytes) {
-    reduce_small(lane, call, how, data, true);
+    reduce_small(lane, call, how, data);
   } else if (reach_.threads()) {
     reduce_direct(lane, call, how, data);
   } else {
@@ -54,14 +59,14 @@ void Collectives::reduce(Lane lane, const at::Tensor& x, int root, ReduceOp op) 
   const Lockstep::Call call{
       .op = Op::reduce, .dtype = how.dtype, .reduce_op = op, .root = root, .count = x.numel(), .in = data};
   const int64_t bytes = x.nbytes();
-  if (bytes <= kSmallBytes) {
-    reduce_small(lane, call, how, data, me_ == root);
-  } else if (reach_.threads()) {
+  if (bytes > kSmallBytes && reach_.threads()) {
     lockstep_.open(lane, call);
     if (me_ == root) {
       reduce_remote(how, data, data, 0, bytes);
     }
     lockstep_.exchange();
+  } else if (bytes <= kRootBytes) {
+    reduce_at_root(lane, call, how, data);
   } else {
     reduce_staged(lane, call, how, data, root);
   }
@@ -99,14 +104,10 @@ void Collectives::reduce_scatter(Lane lane, const at::Tensor& out, const at::Ten
 }
 
 // One round: everybody publishes everything and adds up for itself, in the same order.
-void Collectives::reduce_small(Lane lane, const Lockstep::Call& call, const Reduction& how, void* x,
-                               bool wanted) {
+void Collectives::reduce_small(Lane lane, const Lockstep::Call& call, const Reduction& how, void* x) {
   const int64_t bytes = call.count * how.item_bytes;
   if (bytes > 0) std::memcpy(lockstep_.outbox(), x, bytes);
   lockstep_.open(lane, call);
-  if (!wanted) {
-    return;
-  }
   std::array<const void*, 8> few{};
   std::vector<const void*> many(n_ > 8 ? n_ : 0);
   const void** sources = n_ > 8 ? many.data() : few.data();
@@ -114,6 +115,25 @@ void Collectives::reduce_small(Lane lane, const Lockstep::Call& call, const Redu
     sources[j] = lockstep_.inbox(j);
   }
   how.apply(x, {sources, static_cast<size_t>(n_)}, bytes);
+}
+
+// Chunk by chunk the others lay out what they have and the root adds it up.
+void Collectives::reduce_at_root(Lane lane, const Lockstep::Call& call, const Reduction& how, std::byte* x) {
+  const int64_t bytes = call.count * how.item_bytes;
+  std::vector<const void*> sources(n_);
+  for (int64_t at = 0; at == 0 || at < bytes; at += kRootChunk) {
+    const int64_t length = std::min(kRootChunk, bytes - at);
+    if (me_ != call.root && length > 0) {
+      std::memcpy(lockstep_.outbox(), x + at, length);
+    }
+    at == 0 ? lockstep_.open(lane, call) : lockstep_.exchange();
+    if (me_ == call.root) {
+      for (int j = 0; j < n_; ++j) {
+        sources[j] = j == me_ ? x + at : lockstep_.inbox(j);
+      }
+      how.apply(x + at, sources, length);
+    }
+  }
 }
 
 // Chunk by chunk; of each chunk member j reduces slice j. A round carries the slices of chunk k for their owners and the
