@@ -9,8 +9,8 @@
 namespace colossal::comm::local {
 namespace {
 
-// Larger messages are read at the sender's when that is possible.
-constexpr int64_t kRingMessage = kMailBytes / 2;
+// Larger messages are read at the sender's when that is possible: one copy, where the ring takes two.
+constexpr int64_t kRingMessage = 8 << 10;
 
 // Copies between a contiguous buffer and the ring, around its end.
 void to_ring(std::byte* ring, uint64_t at, const std::byte* from, int64_t bytes) {
