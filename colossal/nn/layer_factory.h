@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models are written in these words, as for one device. One factory per tensor mode decides what each rank holds.
+// Models are written in these words, as for one device. The factory decides what each rank holds.
 //
 //   auto up = make.linear({.in = h, .out = 4 * h, .role = Role::expand});
 //   at::Tensor y = up->forward(x);                       // x: [batch, sequence, h]
