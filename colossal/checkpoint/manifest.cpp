@@ -4,11 +4,13 @@
 #include <chrono>
 
 #include "colossal/base/error.h"
+#include "colossal/checkpoint/piece_hash.h"
 
 namespace colossal::checkpoint {
 namespace {
 
 constexpr const char* kFormat = "colossal-checkpoint";
+constexpr int kUnsealedVersion = 1;  // without a hash over all of it
 
 [[noreturn]] void reject(const std::filesystem::path& path, const std::string& what) {
   throw IoError(
@@ -17,10 +19,27 @@ constexpr const char* kFormat = "colossal-checkpoint";
 }
 
 void check_version(int version, const std::filesystem::path& path) {
-  if (version == Manifest::kVersion) return;
+  if (version == Manifest::kVersion || version == kUnsealedVersion) return;
   throw IoError(
-      fmt::format("{}: format version {}. This program reads version {}: use the program that wrote it.",
-                  path.string(), version, Manifest::kVersion),
+      fmt::format(
+          "{}: format version {}. This program reads versions {} and {}: use the program that wrote it.",
+          path.string(), version, kUnsealedVersion, Manifest::kVersion),
+      ExitCode::checkpoint);
+}
+
+// The end of a manifest: the hash of every byte before it. So that no byte of the file can change unnoticed, the end is compared as text.
+std::string seal(std::string_view body) {
+  return fmt::format(",\n \"xxh3\": \"{}\"\n}}\n", hash_bytes(body.data(), body.size()));
+}
+
+void check_seal(std::string_view text, const std::filesystem::path& path) {
+  const size_t end = seal("").size();
+  const std::string_view body = text.substr(0, text.size() - std::min(end, text.size()));
+  if (text.substr(body.size()) == seal(body)) return;
+  throw IoError(
+      fmt::format("{}: does not match its hash: its bytes have changed since they were written. Use "
+                  "an older checkpoint (`colossal checkpoint list`).",
+                  path.string()),
       ExitCode::checkpoint);
 }
 
@@ -110,7 +129,9 @@ std::string Manifest::dump() const {
                                {"layout", entry.layout},
                                {"pieces", std::move(pieces)}});
   }
-  return json.dump(1) + "\n";
+  std::string text = json.dump(1);
+  text.resize(text.size() - std::string_view("\n}").size());
+  return text + seal(text);
 }
 
 Manifest Manifest::parse(const std::string& text, const std::filesystem::path& path) {
@@ -119,7 +140,9 @@ Manifest Manifest::parse(const std::string& text, const std::filesystem::path& p
   Manifest manifest;
   try {
     if (json.value("format", "") != kFormat) reject(path, fmt::format("has no \"format\": \"{}\"", kFormat));
-    check_version(json.value("version", 0), path);
+    const int version = json.value("version", 0);
+    check_version(version, path);
+    if (version != kUnsealedVersion) check_seal(text, path);
     manifest.step = json.at("step").get<int64_t>();
     manifest.written_at = json.at("written_at").get<int64_t>();
     manifest.world_size = json.at("world_size").get<int>();

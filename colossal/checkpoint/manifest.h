@@ -39,7 +39,7 @@ struct FileEntry {
 int64_t milliseconds_now();
 
 struct Manifest {
-  static constexpr int kVersion = 1;
+  static constexpr int kVersion = 2;
 
   int64_t step = 0;
   int64_t written_at = 0;  // milliseconds since 1970: checkpoints are ordered by it, whatever their steps
@@ -53,8 +53,10 @@ struct Manifest {
 
   const TensorEntry* find(const std::string& name) const;
 
+  // Ends with the hash of all that stands before.
   std::string dump() const;
-  // IoError naming `path` and the key for a damaged, foreign or newer manifest, or pieces that do not tile a tensor.
+  // IoError naming `path` and the key for a damaged, foreign or newer manifest, or pieces that do not tile a tensor. Version 1, which has
+  // no hash of its own, is read too.
   static Manifest parse(const std::string& text, const std::filesystem::path& path);
 };
 

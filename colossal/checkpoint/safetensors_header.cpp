@@ -286,6 +286,9 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
   header.data_begin = sizeof(length) + length;
   const char* text = reinterpret_cast<const char*>(file.data()) + sizeof(length);
   if (length == 0 || *text != '{') broken_header(path, "header does not start with \"{\"");
+  // The parser would take it for the end.
+  if (const size_t zero = std::string_view(text, length).find('\0'); zero != std::string_view::npos)
+    broken_header(path, fmt::format("header is not valid JSON at byte {}", zero + 1));
   HeaderEvents events(header, path);
   nlohmann::json::sax_parse(text, text + length, &events);
   check_cover(header, file.size() - header.data_begin, path);

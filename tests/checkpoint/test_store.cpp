@@ -221,16 +221,54 @@ TEST_CASE("truncated, missing and foreign files give an error, never a crash") {
   }
 }
 
-TEST_CASE("every flipped bit of the manifest is an error or harmless, never a crash") {
+TEST_CASE("every flipped bit of every file is an error that names the file") {
   testing::ScratchFolder scratch;
   const fs::path saved = save_on(scratch.path(), {{"tensor", 2}}, 0);
-  const std::string whole = read_file(saved / "manifest.json");
-  for (size_t i = 0; i < whole.size(); i += 3) {
-    std::string flipped = whole;
-    flipped[i] = static_cast<char>(flipped[i] ^ (1 << (i % 7)));
-    std::ofstream(saved / "manifest.json", std::ios::binary) << flipped;
-    colossal::testing::error_of([&] { checkpoint::Checkpoint(saved).verify(); });
+  for (const char* name : {"manifest.json", "rank-00000.safetensors", "rank-00001.safetensors"}) {
+    const fs::path path = saved / name;
+    const auto bits = static_cast<int64_t>(fs::file_size(path)) * 8;
+    int64_t unnoticed = 0;
+    for (int64_t bit = 0; bit < bits; ++bit) {
+      const auto flip = static_cast<char>(1 << (bit % 8));
+      overwrite(path, bit / 8, flip);
+      const std::string error =
+          colossal::testing::error_of([&] { checkpoint::Checkpoint(saved).verify(); }, ExitCode::checkpoint);
+      if (!error.starts_with(path.string() + ": ")) {
+        ++unnoticed;
+        MESSAGE(name << ", byte " << bit / 8 << ", bit " << bit % 8 << ": " << error);
+      }
+      overwrite(path, bit / 8, flip);
+    }
+    CHECK(unnoticed == 0);
   }
+  checkpoint::Checkpoint(saved).verify();
+}
+
+TEST_CASE("a manifest whose state has changed is told, one without a hash of its own is still read") {
+  testing::ScratchFolder scratch;
+  const fs::path saved = save_on(scratch.path(), {}, 0), path = saved / "manifest.json";
+  const std::string whole = read_file(path);
+  const auto with = [&](std::string from, const std::string& to) {
+    std::string text = whole;
+    const size_t at = text.find(from);
+    REQUIRE(at != std::string::npos);
+    write_file_durably(path, text.replace(at, from.size(), to));
+    return colossal::testing::error_of([&] { checkpoint::Checkpoint(saved).verify(); });
+  };
+  CHECK(with("\"seed\": 7", "\"seed\": 6") ==
+        path.string() +
+            ": does not match its hash: its bytes have changed since they were written. Use an older "
+            "checkpoint (`colossal checkpoint list`).");
+  CHECK(with("\"version\": 2", "\"version\": 3") ==
+        path.string() +
+            ": format version 3. This program reads versions 1 and 2: use the program that wrote it.");
+  Json older = Json::parse(whole);
+  older.erase("xxh3");
+  older["version"] = 1;
+  write_file_durably(path, older.dump(1) + "\n");
+  const checkpoint::Checkpoint opened(saved);
+  opened.verify();
+  CHECK(opened.manifest().state.at("seed") == 7);
 }
 
 TEST_CASE("a failing disk on one rank is every rank's error") {
