@@ -122,13 +122,12 @@ Manifest build_manifest(const SaveRequest& request, const std::vector<Json>& rep
 }
 
 // Gives the finished folder its name. Where the same step was saved before (by a run that was resumed), the two change places in one
-// step, so that a crash at any moment leaves one of them under the name.
+// step, so that a crash at any moment leaves one of them under the name; prune() removes the other when the exchange is on the disk.
 void put_in_place(const fs::path& aside, const fs::path& target) {
   if (!fs::exists(target)) {
     fs::rename(aside, target);
-  } else if (::renameat2(AT_FDCWD, aside.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
-    fs::remove_all(aside);
-  } else {  // a file system that cannot exchange
+  } else if (::renameat2(AT_FDCWD, aside.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) != 0) {
+    // a file system that cannot exchange
     fs::remove_all(target);
     fs::rename(aside, target);
   }
