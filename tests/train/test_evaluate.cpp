@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 
+#include "colossal/checkpoint/directory.h"
 #include "colossal/comm/run_ranks.h"
+#include "colossal/models/generate.h"
 #include "colossal/tensor/random.h"
 #include "colossal/train/build.h"
 #include "colossal/train/evaluate.h"
+#include "colossal/train/monitor/metrics.h"
+#include "colossal/train/monitor/run_folder.h"
 #include "tests/support/scratch.h"
 #include "tests/train/small_run.h"
 
@@ -66,6 +70,25 @@ void check_evaluation(const RunConfig& config, const EvaluateOptions& options, i
   });
 }
 
+// What the model of a checkpoint finds likeliest after `prompt`, token by token.
+std::string greedy_text(const std::filesystem::path& folder, const std::filesystem::path& checkpoint,
+                        const std::string& prompt, int64_t tokens) {
+  const RunConfig config = testing::small_run(folder, 1, {"model.load=" + checkpoint.string()});
+  std::string text;
+  comm::run_ranks(1, [&](std::shared_ptr<comm::World> world) {
+    const auto model = std::dynamic_pointer_cast<models::LanguageModel>(
+        build_model(config, launch_on(std::move(world)), {.vocab_size = 257}));
+    const auto bytes = data::Tokenizer::load("bytes");
+    const std::vector<int32_t> ids = bytes->encode(prompt);
+    const at::Tensor start = at::tensor(std::vector<int64_t>(ids.begin(), ids.end())).unsqueeze(0);
+    const at::Tensor out = models::generate(*model, start, {.max_new_tokens = tokens})[0];
+    const at::Tensor fresh = out.slice(0, start.size(1)).contiguous();
+    CHECK(fresh.numel() == tokens);
+    text = bytes->decode(std::span<const int64_t>(fresh.data_ptr<int64_t>(), fresh.numel()));
+  });
+  return text;
+}
+
 }  // namespace
 
 TEST_CASE("the loss of held-out data is that of its logits, for any ranks, batch and microbatch size") {
@@ -92,13 +115,13 @@ TEST_CASE("max_batches bounds an evaluation to the first global batches") {
   }
 }
 
-TEST_CASE("evaluation and samples during training change nothing in the training") {
+TEST_CASE("evaluation and samples change nothing in the training; with top_k = 1 a sample is greedy") {
   const testing::ScratchFolder scratch;
-  const std::vector<std::string> plain = {"train.steps=4", "data.validation_fraction=0.3",
-                                          "train.microbatch_size=2"};
+  const std::vector<std::string> plain = {"train.steps=5", "data.validation_fraction=0.3",
+                                          "train.microbatch_size=2", "checkpoint.every=2"};
   std::vector<std::string> busy = plain;
-  for (const char* change :
-       {"train.evaluate_every=1", "train.sample_every=2", "train.sample_tokens=5", "train.sample_prompt=ab"})
+  for (const char* change : {"train.evaluate_every=1", "train.sample_every=2", "train.sample_tokens=5",
+                             "train.sample_prompt=ab", "train.sample_top_k=1"})
     busy.emplace_back(change);
   const RunConfig quiet_run = testing::small_run(scratch / "quiet", 2, plain);
   const RunConfig busy_run = testing::small_run(scratch / "busy", 2, busy);
@@ -109,5 +132,16 @@ TEST_CASE("evaluation and samples during training change nothing in the training
   for (const StepMetrics& step : result.steps) {
     CHECK(step.validation_loss.has_value());
     CHECK(std::isfinite(step.validation_loss.value_or(NAN)));
+  }
+  CHECK(read_samples(RunFolder{quiet_run.run.output}.samples()).empty());
+  const std::vector<Sample> samples = read_samples(RunFolder{busy_run.run.output}.samples());
+  REQUIRE(samples.size() == 3);
+  for (size_t i = 0; i < samples.size(); ++i) {
+    CAPTURE(i);
+    CHECK(samples[i].step == std::vector<int64_t>{2, 4, 5}[i]);  // every two steps, and after the last
+    CHECK(samples[i].prompt == "ab");
+    CHECK_FALSE(samples[i].text.empty());
+    const auto checkpoint = busy_run.checkpoint_folder() / checkpoint::folder_name(samples[i].step);
+    CHECK(samples[i].text == greedy_text(scratch / "busy", checkpoint, "ab", 5));
   }
 }

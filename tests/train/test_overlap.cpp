@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kLayers = 2, kMicrobatches = 2, kSteps = 2;
 
-// The traces of all ranks of a small run, by rank.
+// The traces of all ranks of a small run, by rank. Mode "": data parallel.
 std::vector<std::vector<Span>> traces(const std::filesystem::path& folder, const std::string& mode, int size,
                                       const std::string& family) {
   std::vector<std::string> changes = {"model.family=" + family,
@@ -23,9 +23,13 @@ std::vector<std::vector<Span>> traces(const std::filesystem::path& folder, const
                                       "train.steps=3",
                                       "train.profile=true",
                                       "train.profile_start=2",
-                                      fmt::format("train.profile_steps={}", kSteps),
-                                      "parallel.tensor.mode=" + mode,
-                                      fmt::format("parallel.tensor.size={}", size)};
+                                      fmt::format("train.profile_steps={}", kSteps)};
+  if (mode.empty()) {
+    changes.emplace_back(fmt::format("train.global_batch_size={}", 4 * kMicrobatches * size));
+  } else {
+    changes.emplace_back("parallel.tensor.mode=" + mode);
+    changes.emplace_back(fmt::format("parallel.tensor.size={}", size));
+  }
   if (family == "llama") changes.emplace_back("model.num_kv_heads=2");
   const train::RunConfig config = small_run(folder, size, changes);
   run_trainer(config, train::Resume::no);
@@ -69,6 +73,33 @@ Overlap overlap(const std::vector<Span>& all, const std::string& phase, const st
 constexpr size_t kPasses = kMicrobatches * kSteps;
 
 }  // namespace
+
+TEST_CASE("data parallel: buckets are summed while the backward pass goes on, once per step") {
+  const ScratchFolder scratch;
+  for (const auto& trace : traces(scratch.path(), "", 2, "gpt2")) {
+    size_t steps = 0;
+    for (const Span& step : trace) {
+      if (step.category != "step") continue;
+      ++steps;
+      std::vector<double> sums;  // when they leave
+      double last_product = 0, end = 0;
+      for (const Span& span : trace) {
+        if (!span.within(step)) continue;
+        if (span.name == "colossal::matmul_weight_grad") last_product = std::max(last_product, span.start);
+        if (span.category == "backward") end = std::max(end, span.end);
+        if (span.category == "collective" && span.name == "all_reduce" && span.args.at("axes") == "data")
+          sums.push_back(span.start);
+      }
+      const auto before = [&](double moment) {
+        return static_cast<size_t>(std::ranges::count_if(sums, [=](double start) { return start < moment; }));
+      };
+      CHECK(sums.size() > kLayers);
+      CHECK(before(end) == sums.size());
+      CHECK(2 * before(last_product) > sums.size());
+    }
+    CHECK(steps == kSteps);
+  }
+}
 
 TEST_CASE("1D: the input's gradient is summed while the weight's gradient is computed") {
   for (const std::string family : {"gpt2", "llama"}) {

@@ -4,11 +4,14 @@
 
 #include <cmath>
 #include <cstring>
+#include <tuple>
 
 #include "colossal/base/error.h"
 #include "colossal/base/file.h"
+#include "colossal/train/monitor/run_folder.h"
 #include "colossal/train/monitor/tensorboard.h"
 #include "tests/support/scratch.h"
+#include "tests/train/small_run.h"
 
 using namespace colossal;
 using namespace colossal::train;
@@ -152,4 +155,49 @@ TEST_CASE("a resumed run tells TensorBoard where it starts") {
 TEST_CASE("a folder that cannot be written is named") {
   CHECK_THROWS_WITH_AS(EventWriter("/proc/nowhere", 1, 0),
                        doctest::Contains("/proc/nowhere/events.out.tfevents.0.000000."), IoError);
+}
+
+TEST_CASE("a run writes every number of metrics.jsonl under its tag, step by step") {
+  const ScratchFolder scratch;
+  const RunConfig config = testing::small_run(
+      scratch.path(), 1,
+      {"train.steps=2", "run.tensorboard=true", "data.validation_fraction=0.3", "train.evaluate_every=2"});
+  testing::run_trainer(config, Resume::no);
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(RunFolder{config.run.output}.tensorboard()))
+    files.push_back(entry.path());
+  REQUIRE(files.size() == 1);
+  std::vector<std::tuple<int64_t, std::string, float>> expected, found;
+  for (const StepMetrics& m : testing::outcome_of(config).steps) {
+    const auto add = [&](const char* tag, double value) {
+      expected.emplace_back(m.step, tag, static_cast<float>(value));
+    };
+    add("train/loss", m.loss);
+    add("train/grad_norm", m.grad_norm);
+    add("train/learning_rate", m.learning_rate);
+    add("speed/step_seconds", m.step_seconds);
+    add("speed/data_wait_seconds", m.data_wait_seconds);
+    add("speed/communication_seconds", m.communication_seconds);
+    add("memory/peak_bytes", static_cast<double>(m.peak_memory_bytes));
+    if (m.step == 2) add("validation/loss", m.validation_loss.value());
+  }
+  std::vector<int64_t> speeds;
+  const std::vector<Event> events = read_events(files[0]);
+  CHECK(events.front().file_version == "brain.Event:2");
+  for (size_t i = 1; i < events.size(); ++i) {
+    const Event& event = events[i];
+    CHECK(event.wall_time >= events[i - 1].wall_time);
+    if (event.tag == "speed/tokens_per_second") {  // rounded in metrics.jsonl
+      CHECK(event.value > 0);
+      speeds.push_back(event.step);
+    } else {
+      found.emplace_back(event.step, event.tag, event.value);
+    }
+  }
+  CHECK(speeds == std::vector<int64_t>{1, 2});
+  REQUIRE(found.size() == expected.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    CAPTURE(std::get<1>(expected[i]));
+    CHECK((found[i] == expected[i]));
+  }
 }
