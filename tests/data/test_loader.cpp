@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <set>
 #include <thread>
 
@@ -57,6 +59,35 @@ class FailingDataset : public Dataset {
     }
     return {.inputs = {{"input", at::zeros({1})}, {"label", at::zeros({1})}}};
   }
+};
+
+// The first batch comes only when the consumer has been seen asleep, and takes a while then.
+class LateDataset : public Dataset {
+ public:
+  int64_t size() const override { return 100; }
+  Batch fetch(std::span<const int64_t> samples, int64_t) const override {
+    if (!late_) {
+      while (consumer_ == 0 || !asleep(consumer_)) std::this_thread::yield();
+      const auto begin = std::chrono::steady_clock::now();
+      while (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(5))
+        std::this_thread::yield();
+      late_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    }
+    const at::Tensor x = at::zeros({static_cast<int64_t>(samples.size())});
+    return {.inputs = {{"input", x}, {"label", x}}};
+  }
+  void expect_me() { consumer_ = gettid(); }
+  double late_seconds() const { return late_.value(); }
+
+ private:
+  static bool asleep(pid_t thread) {
+    std::ifstream stat("/proc/self/task/" + std::to_string(thread) + "/stat");
+    std::string line;
+    std::getline(stat, line);
+    return line.find(") S ") != std::string::npos;
+  }
+  std::atomic<pid_t> consumer_ = 0;
+  mutable std::optional<double> late_;  // the loader's thread writes it before the consumer may read
 };
 
 }  // namespace
@@ -150,6 +181,20 @@ TEST_CASE("batches know their step, microbatch and first row") {
   CHECK(seen == std::vector<std::vector<int64_t>>{{0, 0, 2}, {0, 1, 8}, {1, 0, 2}, {1, 1, 8}});
   loader.take_wait_seconds();
   CHECK(loader.take_wait_seconds() == 0);  // taken
+}
+
+TEST_CASE("the time that a consumer waits for data is measured, and only that") {
+  const auto dataset = std::make_shared<LateDataset>();
+  Loader loader(dataset, options(2, 2));
+  CHECK(loader.take_wait_seconds() == 0);
+  const auto begin = std::chrono::steady_clock::now();
+  dataset->expect_me();
+  loader.next();
+  const double all = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double waited = loader.take_wait_seconds();
+  CHECK(waited >= dataset->late_seconds());
+  CHECK(waited <= all);
+  CHECK(loader.take_wait_seconds() == 0);
 }
 
 TEST_CASE("one pass ends after every sample came once; padding rows do not count") {

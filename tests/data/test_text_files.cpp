@@ -350,6 +350,26 @@ TEST_CASE("colossal tokenize --output") {
   CHECK(out.str().starts_with((folder / "out/a").string() +
                               ".bin: 1 documents, 4 tokens, 0.75 bytes per token, "));
   CHECK(TokenFile(folder / "out/b").num_documents() == 3);
+  // What it wrote is training data, as a file of it or as a folder, and nothing is tokenised again.
+  for (const auto& source : {folder / "out/b.bin", folder / "out/b", folder / "out"}) {
+    CAPTURE(source);
+    const Datasets opened = open_data(
+        {.train = {source.string()}, .sequence_length = 4, .tokenize = {.cache = folder / "cache"}});
+    const std::string text = source == folder / "out" ? "abc\xff"
+                                                        "one\xff"
+                                                        "two\n\xff"
+                                                      : "one\xff"
+                                                        "two\n\xff"
+                                                        "thr";
+    const std::vector<int64_t> samples = {0, 1};
+    const Batch batch = opened.train->fetch(samples, 0);
+    for (int64_t i = 0; i < 8; ++i) {
+      const auto byte = [&](int64_t at) { return text[at] == '\xff' ? 256 : int64_t{text[at]}; };
+      CHECK(batch.input()[i / 4][i % 4].item<int64_t>() == byte(i));
+      CHECK(batch.label()[i / 4][i % 4].item<int64_t>() == byte(i + 1));
+    }
+    CHECK_FALSE(std::filesystem::exists(folder / "cache"));
+  }
   write_file(folder / "b.txt", "x");
   const std::vector<std::string> twice = {(folder / "b.txt").string(), (folder / "b.jsonl.gz").string()};
   CHECK(error_in(folder, [&] {
