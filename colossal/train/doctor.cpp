@@ -98,21 +98,28 @@ MachineReport examine_machine(int num_ranks) {
   for (const tensor::MatmulChoice& choice : tensor::matmul_choices())
     fact("matrix product library", explain(choice));
 
-  const auto runtimes = openmp_runtimes();
-  if (runtimes.size() != 1) {
-    const std::vector<std::string> names(runtimes.begin(), runtimes.end());
-    report.warnings.push_back(
+  report.warnings = machine_warnings(num_ranks, threads, cores, openmp_runtimes());
+  return report;
+}
+
+std::vector<std::string> machine_warnings(int num_ranks, int threads, int cores,
+                                          const std::set<std::string>& openmp_runtimes) {
+  std::vector<std::string> warnings;
+  if (openmp_runtimes.size() != 1) {
+    const std::vector<std::string> names(openmp_runtimes.begin(), openmp_runtimes.end());
+    warnings.push_back(
         fmt::format("{} OpenMP runtimes are loaded ({}); there must be one, or threads fight for cores",
                     names.size(), join(names, ", ")));
   }
   if (num_ranks > cores) {
-    report.warnings.push_back(
+    warnings.push_back(
         fmt::format("{} ranks on {} cores wait for one another: start at most {}", num_ranks, cores, cores));
   } else if (threads * num_ranks > cores) {
-    report.warnings.push_back(fmt::format("{} ranks x {} threads on {} cores: set OMP_NUM_THREADS to {}",
-                                          num_ranks, threads, cores, std::max(1, cores / num_ranks)));
+    warnings.push_back(fmt::format("{} rank{} x {} threads on {} cores: set OMP_NUM_THREADS to {}", num_ranks,
+                                   num_ranks == 1 ? "" : "s", threads, cores,
+                                   std::max(1, cores / num_ranks)));
   }
-  return report;
+  return warnings;
 }
 
 }  // namespace colossal::train

@@ -6,6 +6,7 @@
 // Thread safety: measures with all intra-op threads; call from one thread.
 #pragma once
 #include <cstdint>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,5 +20,9 @@ struct MachineReport {
 };
 
 MachineReport examine_machine(int num_ranks);
+
+// What slows down ranks of `threads` threads each on one host of so many cores, where those OpenMP runtimes (paths) are loaded.
+std::vector<std::string> machine_warnings(int num_ranks, int threads, int cores,
+                                          const std::set<std::string>& openmp_runtimes);
 
 }  // namespace colossal::train

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "colossal/base/file.h"
 #include "tests/cli/program.h"
@@ -66,6 +67,9 @@ TEST_CASE("metrics.jsonl has every key in every step") {
         CHECK(steps[i].at(key).get<double>() < steps[i].at("step_seconds").get<double>());
       }
     }
+    double communication = 0;
+    for (const Json& step : steps) communication += step.at("communication_seconds").get<double>();
+    CHECK((communication > 0) == (output == runs().two));
     CHECK(steps.back().at("loss").get<double>() < steps.front().at("loss").get<double>() - 0.1);
     CHECK(steps[3].at("validation_loss").get<double>() > 0);
   }
@@ -245,7 +249,7 @@ TEST_CASE("tokenize --jsonl equals the oracles") {
 }
 
 TEST_CASE("doctor") {
-  const Finished doctor = run_colossal({"doctor", "-n", "2"});
+  const Finished doctor = run_colossal({"doctor", "-n", "4096"});
   INFO(doctor.output);
   CHECK(doctor.exit_code == 0);
   for (const char* line : {"libtorch ", "\ncores ", "\nthreads per rank ", "\nmemory    ",
@@ -254,6 +258,9 @@ TEST_CASE("doctor") {
   CHECK(count(doctor.output, "\nmatrix product library   ") >= 1);
   CHECK(count(doctor.output, " (rows x inputs->outputs): ") ==
         count(doctor.output, "\nmatrix product library   "));
+  const auto cores = std::thread::hardware_concurrency();
+  CHECK(doctor.output.ends_with(
+      fmt::format("\nwarning: 4096 ranks on {0} cores wait for one another: start at most {0}\n", cores)));
 }
 
 }  // namespace
