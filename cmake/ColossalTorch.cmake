@@ -28,8 +28,12 @@ endfunction()
 
 _colossal_find_torch(COLOSSAL_TORCH_ROOT)
 if(NOT COLOSSAL_TORCH_ROOT)
+  set(_where "")
+  if(COLOSSAL_TORCH)
+    set(_where " in ${COLOSSAL_TORCH}")
+  endif()
   message(FATAL_ERROR
-    "libtorch not found${COLOSSAL_TORCH}. Run `make setup` (installs the wheel into .venv), or pass "
+    "libtorch not found${_where}. Run `make setup` (installs the wheel into .venv), or pass "
     "-DCOLOSSAL_TORCH=<folder that holds include/ATen and lib/libtorch_cpu.so>.")
 endif()
 
