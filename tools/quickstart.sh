@@ -14,10 +14,11 @@ if [ ! -s "$text" ]; then
   mv "$text.part" "$text"
   echo "quickstart: wrote $text ($(wc -c < "$text") bytes, the King James Bible of Debian's package bible-kjv)"
 fi
+output=$("$program" config configs/quickstart.toml -n 2 "$@" --short | sed -n 's/^output = "\(.*\)"$/\1/p')
 "$program" train configs/quickstart.toml -n 2 "$@"
-page=$("$program" report runs/quickstart)
-loss=$(grep -o '"validation_loss":[0-9.]*' runs/quickstart/metrics.jsonl | tail -1 | cut -d: -f2)
+page=$("$program" report "$output")
+loss=$(grep -o '"validation_loss":[0-9.]*' "$output/metrics.jsonl" | tail -1 | cut -d: -f2)
 echo "quickstart: final validation loss $(LC_ALL=C printf %.4f "$loss") (nats per byte)"
 echo "quickstart: a sample of the trained model"
-"$program" generate runs/quickstart --prompt "And God said" --tokens 200
+"$program" generate "$output" --prompt "And God said" --tokens 200
 echo "quickstart: report in $page"

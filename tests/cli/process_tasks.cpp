@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ready runs that fill in masked tokens and classify images: a few steps of each, alone and in a tensor mode, and what can be done
-// with what they leave.
+// The ready runs: a few steps of each, those that fill in masked tokens and classify images alone and in a tensor mode, and what can be
+// done with what they leave.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <cmath>
 #include <fstream>
 
 #include "colossal/base/file.h"
@@ -53,15 +54,19 @@ const BothRuns& vit() {
   return runs;
 }
 
-const BothRuns& bert() {
+// --set data.train of a text.
+const std::string& words() {
   static const ScratchFolder text;
-  static const BothRuns runs = [] {
+  static const std::string change = [] {
     std::ofstream words(text / "words.txt");
     for (int i = 0; i < 3000; i++) words << fmt::format("{} times {} makes {}.\n", i, i + 3, i * (i + 3));
-    words.close();
-    return BothRuns("bert-text.toml",
-                    {"data.train=" + (text / "words.txt").string(), "data.sequence_length=48"});
+    return "data.train=" + (text / "words.txt").string();
   }();
+  return change;
+}
+
+const BothRuns& bert() {
+  static const BothRuns runs("bert-text.toml", {words(), "data.sequence_length=48"});
   return runs;
 }
 
@@ -77,6 +82,32 @@ void check_same_curve(const BothRuns& runs) {
   const Json a = metrics_of(runs.one).back(), b = metrics_of(runs.two).back();
   for (const char* key : {"validation_accuracy", "validation_next_sentence_accuracy"})
     CHECK(a.value(key, -1.0) == b.value(key, -1.0));
+}
+
+TEST_CASE("configs/quickstart.toml: a few of its steps, as make quickstart starts it") {
+  const ScratchFolder scratch;
+  const fs::path output = scratch / "run";
+  std::vector<std::string> arguments = {"train", fs::path(COLOSSAL_SOURCE_DIR) / "configs/quickstart.toml",
+                                        "-n", "2"};
+  for (const std::string& change :
+       {words(), "run.output=" + output.string(), std::string("run.progress=lines"),
+        fmt::format("train.steps={}", kFewSteps), std::string("train.evaluate_batches=1"),
+        std::string("train.sample_tokens=8"), std::string("schedule.warmup_steps=2")})
+    arguments.insert(arguments.end(), {"--set", change});
+  const Finished run = run_colossal(arguments);
+  INFO(run.output);
+  REQUIRE(run.exit_code == 0);
+  CHECK(count(run.output, "gpt2 4 x 256, 4 heads, vocabulary 257: ") == 1);
+  CHECK(count(run.output, "2 ranks, 16 sequences of 256 tokens per step") == 1);
+  const std::vector<double> losses = curve(output, "loss");
+  REQUIRE(losses.size() == kFewSteps);
+  CHECK(std::abs(losses.front() - std::log(257)) < 0.2);  // it knows nothing yet
+  CHECK(losses.back() < losses.front() - 0.2);
+  CHECK(metrics_of(output).back().at("validation_loss").get<double>() < losses.front() - 0.2);
+  const Json sample = Json::parse(colossal::read_file(output / "samples.jsonl"));
+  CHECK(sample.at("step") == kFewSteps);
+  CHECK(sample.at("prompt") == "And God said");
+  CHECK(newest_checkpoint(output) == kFewSteps);
 }
 
 TEST_CASE("configs/vit-fashion-mnist.toml") {
