@@ -90,7 +90,10 @@ TEST_CASE("members that are bound to a core each are not crowded") {
   for (int i = 0; i < CPU_SETSIZE; ++i) {
     if (CPU_ISSET(i, &usable)) cores.push_back(i);
   }
-  if (cores.size() < 2) return;
+  if (cores.size() < 2) {
+    MESSAGE("left out: this process may use one core only");
+    return;
+  }
   CHECK(crowded({cores[0], cores[1]}) == std::array{false, false});
   CHECK(crowded({cores[0], cores[0]}) == std::array{true, true});
 }

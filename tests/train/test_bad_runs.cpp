@@ -292,7 +292,10 @@ TEST_CASE("files and folders") {
 }
 
 TEST_CASE("a machine without GPUs") {
-  if (at::hasCUDA()) return;
+  if (at::hasCUDA()) {
+    MESSAGE("left out: this machine has a GPU");
+    return;
+  }
   check({
       {"[run]\ndevice = \"cuda\"",
        "run.toml:2: run.device = \"cuda\", but this build or this machine has no GPU (`colossal doctor` "
