@@ -21,8 +21,9 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What GCC knows and clang does not, or what is of no use to a reader of sources.
-DROPPED = {"-Winvalid-pch", "-Werror", "-fopenmp"}  # clang has no omp.h
-ADDED = ["-Wno-unknown-warning-option", "-Wno-unknown-pragmas", "-Wno-ignored-attributes",
+DROPPED = {"-Winvalid-pch", "-Werror", "-fopenmp", "-fno-reorder-blocks-and-partition"}  # clang has no omp.h
+ADDED = ["-Wno-unknown-warning-option", "-Wno-unknown-pragmas", "-Wno-ignored-attributes", "-Wno-unused-command-line-argument",
+         "-Wno-ignored-optimization-argument",
          "-D__builtin_cpu_supports(level)=true"]  # clang 14 does not know "x86-64-v4"
 # Of tests: sizes are small, and clang 14 cannot do what CAPTURE does with a name of a structured binding.
 TEST_CHECKS = "--checks=-bugprone-implicit-widening-of-multiplication-result"

@@ -248,7 +248,7 @@ TEST_CASE("a manifest whose state has changed is told, one without a hash of its
   testing::ScratchFolder scratch;
   const fs::path saved = save_on(scratch.path(), {}, 0), path = saved / "manifest.json";
   const std::string whole = read_file(path);
-  const auto with = [&](std::string from, const std::string& to) {
+  const auto with = [&](const std::string& from, const std::string& to) {
     std::string text = whole;
     const size_t at = text.find(from);
     REQUIRE(at != std::string::npos);
