@@ -32,6 +32,8 @@ add_library(colossal_options INTERFACE)
 target_compile_options(colossal_options INTERFACE -fPIC -Wall -Wextra -Wno-unused-parameter -Werror -fopenmp
   -ffp-contract=off -fno-math-errno -fno-trapping-math)   # the last two: sqrt and selects vectorise, no value changes
 target_link_libraries(colossal_options INTERFACE Colossal::fmt)   # its include folder comes before torch's
+# g++ may leave the cold part of a function empty, and lld then loses the unwind entry of the function behind it (tools/check_unwind.py).
+target_compile_options(colossal_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fno-reorder-blocks-and-partition>)
 # g++ collects its garbage from 1.5 GB on only: a tenth of the time, no more memory at its peak.
 target_compile_options(colossal_options INTERFACE
   "$<$<CXX_COMPILER_ID:GNU>:SHELL:--param ggc-min-expand=100 --param ggc-min-heapsize=1500000>")

@@ -32,7 +32,7 @@ constexpr int64_t kCopyBlock = 8 << 10;
 // A reduction among processes that the root alone computes: less to move than slices computed by all, of which the root collects the results.
 constexpr int64_t kRootBytes = 1 << 20;
 // Of what the root adds up while the others lay out the next.
-constexpr int64_t kRootChunk = 64 << 10;
+constexpr int64_t kRootChunk = 16 << 10;
 static_assert(kRootChunk <= static_cast<int64_t>(kStageBytes));
 
 }  // namespace
