@@ -68,9 +68,8 @@ WorldOptions options_of(const Request& request) {
   return options;
 }
 
-void run(World& world, const Request& request) {
+void run(World& world, const Request& request, const SignalFlags& signals) {
   const std::vector<std::string> event = split(request.event, ':');
-  const SignalFlags signals;
   const Group all = world.group();
   at::Tensor x = at::ones({1024});
   for (int step = 0; step < request.steps || request.until_stopped; step++) {
@@ -110,6 +109,7 @@ int main(int argc, char** argv) {
   app.add_flag("--until-stopped", request.until_stopped);
   CLI11_PARSE(app, argc, argv);
   std::shared_ptr<World> world;
+  std::optional<SignalFlags> signals;  // to the end: a signal may come when all have agreed to stop
   try {
     const RankEnvironment environment = environment_from_launcher();
     if (request.launch > 0 && environment.launcher == "single")
@@ -120,7 +120,7 @@ int main(int argc, char** argv) {
       throw ConfigError("run.toml:1: a mistake that all ranks find.");
     }
     const clock_t before = clock();
-    run(*world, request);
+    run(*world, request, signals.emplace());
     fmt::print("rank {} of {} by {} over {}, local {} of {}, {} threads, job {}, {:.3f} s of a core: done\n",
                world->rank(), world->size(), environment.launcher, world->group().backend(),
                environment.local_rank, environment.local_world_size,

@@ -198,6 +198,10 @@ TEST_CASE("a run writes every number of metrics.jsonl under its tag, step by ste
   REQUIRE(found.size() == expected.size());
   for (size_t i = 0; i < found.size(); ++i) {
     CAPTURE(std::get<1>(expected[i]));
-    CHECK((found[i] == expected[i]));
+    const auto& [step, tag, value] = expected[i];
+    CHECK(std::get<0>(found[i]) == step);
+    CHECK(std::get<1>(found[i]) == tag);
+    CHECK(std::get<2>(found[i]) ==
+          doctest::Approx(value).epsilon(1e-6));  // metrics.jsonl rounds seconds to 7 digits
   }
 }
