@@ -40,11 +40,11 @@ Session::Session(const Place& place)
                     group_, place.size(), kMaxMembers));
   }
   join(place);
-  // Spinning (up to about 0.1 ms) pays only where every member has a core of its own; elsewhere the peer may need this
+  // Spinning (up to one or two milliseconds, the time in which 4 MiB are copied) pays only where every member has a core of its own; elsewhere the peer may need this
   // one. To yield where there are enough cores would hand a time slice to whatever else runs on the host.
   const bool crowded = size() > num_cores();
-  max_spins_ = crowded ? 0 : 8192;
-  max_yields_ = crowded ? 64 : 0;
+  max_spins_ = crowded ? 0 : 32768;
+  max_yields_ = crowded ? 512 : 0;
   spins_[static_cast<int>(Lane::caller)] = max_spins_;
 }
 
