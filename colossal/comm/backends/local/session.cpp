@@ -40,8 +40,8 @@ Session::Session(const Place& place)
                     group_, place.size(), kMaxMembers));
   }
   join(place);
-  // Spinning (up to one or two milliseconds, the time in which 4 MiB are copied) pays only where every member has a core of its own; elsewhere the peer may need this
-  // one. To yield where there are enough cores would hand a time slice to whatever else runs on the host.
+  // Spinning (up to one or two milliseconds, in which 4 MiB are copied) pays only where every member has a core of its own; elsewhere the
+  // peer may need this one. To yield where there are enough cores would hand a time slice to whatever else runs on the host.
   const bool crowded = size() > num_cores();
   max_spins_ = crowded ? 0 : 32768;
   max_yields_ = crowded ? 512 : 0;
