@@ -141,11 +141,11 @@ HuggingFaceFolder::HuggingFaceFolder(const std::filesystem::path& path)
 }
 
 std::string HuggingFaceFolder::file_name(const std::string& name) const {
-  const std::string today = with_prefix_ ? name : without_prefix(name, mapping_.optional_prefix);
+  std::string today = with_prefix_ ? name : without_prefix(name, mapping_.optional_prefix);
   if (weights_.contains(today)) return today;
   for (const auto& [ending, old_ending] : mapping_.old_endings) {
     if (!today.ends_with(ending)) continue;
-    const std::string old = today.substr(0, today.size() - ending.size()) + old_ending;
+    std::string old = today.substr(0, today.size() - ending.size()) + old_ending;
     if (weights_.contains(old)) return old;
   }
   return today;

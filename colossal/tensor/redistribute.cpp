@@ -12,7 +12,7 @@ namespace {
 
 // `size` elements of `dim` from `offset`, and zeros behind them up to `block`.
 at::Tensor cut(const at::Tensor& x, int64_t dim, int64_t offset, int64_t size, int64_t block) {
-  const at::Tensor piece = x.narrow(dim, offset, size);
+  at::Tensor piece = x.narrow(dim, offset, size);
   if (size == block) return piece;
   std::vector<int64_t> zeros(2 * static_cast<size_t>(x.dim() - dim));  // before and after, last dim first
   zeros.back() = block - size;

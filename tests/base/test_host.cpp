@@ -20,7 +20,7 @@ void write(const fs::path& path, const std::string& text) {
 
 TEST_CASE("the memory of a host is what its control groups leave of it") {
   const testing::ScratchFolder scratch;
-  const fs::path root = scratch.path();
+  const fs::path& root = scratch.path();
   const auto expect = [&](int64_t total, int64_t available) {
     const HostMemory memory = host_memory(root);
     CHECK(memory.total == total);

@@ -250,13 +250,13 @@ TEST_CASE("damaged IDX files") {
   const auto open = [&] { open_images(images); };
   const auto with_images = [&](const std::string& bytes) {
     write_file(images, bytes);
-    const std::string text = error_in(folder, open);
+    std::string text = error_in(folder, open);
     write_file(images, good_images);
     return text;
   };
   const auto with_labels = [&](const std::string& bytes) {
     write_file(labels, bytes);
-    const std::string text = error_in(folder, open);
+    std::string text = error_in(folder, open);
     CHECK(error_in(folder, [&] { image_facts(images); }) == text);
     write_file(labels, good_labels);
     return text;
@@ -341,7 +341,7 @@ TEST_CASE("wrong requests for images") {
   CHECK(told_of() ==
         "data.validation_fraction = 0.01: holds out 0 of 7 images. Allowed: at least one, and not all.");
   options.validation_fraction = 0;
-  options.train.push_back("more");
+  options.train.emplace_back("more");
   CHECK(told_of() == "data.train names 2 sources of images. Allowed: one folder or one IDX file.");
   options.train = {(folder / "nothing").string()};
   CHECK(told_of().starts_with("data.train: nothing: no images. Allowed: "));

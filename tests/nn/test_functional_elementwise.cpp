@@ -203,7 +203,7 @@ TEST_CASE("the sum over rows: accumulated in fp32, the same bits on any number o
   const int threads = at::get_num_threads();
   const auto on_threads = [&](int count, const at::Tensor& x) {
     at::set_num_threads(count);
-    const at::Tensor sum = F::sum_rows(x, at::kDouble);
+    at::Tensor sum = F::sum_rows(x, at::kDouble);
     at::set_num_threads(threads);
     return sum;
   };

@@ -48,7 +48,7 @@ at::Tensor piece(const at::Tensor& full, const Layout& layout, int rank) {
 // This rank's part of a gradient, with junk in the padding: nothing may depend on it.
 at::Tensor gradient_piece(const at::Tensor& full, const Layout& layout, int rank) {
   const at::Tensor local = piece(full, layout, rank);
-  const at::Tensor junk = at::full_like(local, 7);
+  at::Tensor junk = at::full_like(local, 7);
   tensor::without_padding(junk, layout, rank).copy_(tensor::without_padding(local, layout, rank));
   return junk;
 }

@@ -135,8 +135,8 @@ class Site {
   at::Tensor input(const std::string& name, const at::Tensor& full, Place place, int64_t split = 2) {
     state_->num_rows = state_->global_rows = full.size(0);
     state_->sequence_length = full.size(1);
-    const at::Tensor x = part(full, place, split).to(compute_).requires_grad_();
-    gathered_.push_back(
+    at::Tensor x = part(full, place, split).to(compute_).requires_grad_();
+    gathered_.emplace_back(
         [=, this] { results_["d " + name] = whole(x.grad(), full.sizes().vec(), place, split); });
     return x;
   }

@@ -314,11 +314,12 @@ TEST_CASE("what each rank holds of an MLP 256 -> 1024 -> 256 on [16, 256]") {
     TensorParallel how;
     std::vector<tensor::Shape> held;  // weights as [in, out], input, after the first, after the second linear
   };
-  for (const auto& [how, held] :
+  for (const Expected& expected :
        {Expected{{TensorMode::one_d, 2}, {{256, 512}, {512, 256}, {16, 256}, {16, 512}, {16, 256}}},
         Expected{{TensorMode::two_d, 4}, {{128, 512}, {512, 128}, {8, 128}, {8, 512}, {8, 128}}},
         Expected{{TensorMode::two_and_half_d, 8, 2}, {{128, 512}, {512, 128}, {4, 128}, {4, 512}, {4, 128}}},
         Expected{{TensorMode::three_d, 8}, {{64, 512}, {256, 128}, {4, 128}, {4, 512}, {4, 128}}}}) {
+    const TensorParallel& how = expected.how;
     std::vector<std::vector<tensor::Shape>> found(how.size);
     comm::run_ranks(static_cast<int>(how.size), [&](std::shared_ptr<comm::World> world) {
       Site site(mesh_of(world, how), {how}, at::kDouble);
@@ -332,7 +333,7 @@ TEST_CASE("what each rank holds of an MLP 256 -> 1024 -> 256 on [16, 256]") {
       const auto rows = [](const at::Tensor& t) { return t.squeeze(1).sizes().vec(); };
       found[world->rank()] = {weight(*up), weight(*down), rows(x), rows(y), rows(z)};
     });
-    for (const auto& shapes : found) CHECK(shapes == held);
+    for (const auto& shapes : found) CHECK(shapes == expected.held);
   }
 }
 

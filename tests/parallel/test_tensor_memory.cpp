@@ -103,7 +103,7 @@ at::Tensor input_of(Site& site) {
 
 TEST_CASE("parameters of a transformer block") {
   on_one_rank([](Site& site, const Shares& of) {
-    constexpr int64_t h = kBlockWidth, W = h * kMlpWidth, A = 4 * h * h;
+    const int64_t h = kBlockWidth, W = h * kMlpWidth, A = 4 * h * h;
     const int64_t before = live();
     const Block block(site);
     CHECK((live() - before) / 8 == (2 * W + A) / of.weights + 4 * h / of.hidden);
@@ -112,7 +112,7 @@ TEST_CASE("parameters of a transformer block") {
 
 TEST_CASE("what an MLP keeps between forward and backward, and the peak of both passes") {
   on_one_rank([](Site& site, const Shares& of) {
-    constexpr int64_t T = kTokens, h = kBlockWidth, f = kMlpWidth, W = h * f;
+    const int64_t T = kTokens, h = kBlockWidth, f = kMlpWidth, W = h * f;
     const Block block(site);
     const at::Tensor x = input_of(site);
     const int64_t before = live(),
@@ -158,7 +158,7 @@ TEST_CASE("what an MLP keeps between forward and backward, and the peak of both 
 
 TEST_CASE("what a transformer block keeps between forward and backward") {
   on_one_rank([](Site& site, const Shares& of) {
-    constexpr int64_t T = kTokens, h = kBlockWidth, f = kMlpWidth, W = h * f, A = 4 * h * h;
+    const int64_t T = kTokens, h = kBlockWidth, f = kMlpWidth, W = h * f, A = 4 * h * h;
     const Block block(site);
     const at::Tensor x = input_of(site);
     const int64_t before = live();
@@ -181,7 +181,7 @@ TEST_CASE("what a transformer block keeps between forward and backward") {
 
 TEST_CASE("embedding and head: their tables, what they keep, and the logits") {
   on_one_rank([](Site& site, const Shares& of) {
-    constexpr int64_t T = kTokens, h = kBlockWidth, V = 8192;
+    const int64_t T = kTokens, h = kBlockWidth, V = 8192;
     const at::Tensor ids = at::zeros({kSequences, kTokensEach}, at::kLong);
     int64_t before = live();
     const auto table = site.make().embedding({.num_embeddings = V, .size = h});

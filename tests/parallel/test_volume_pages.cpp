@@ -15,9 +15,9 @@ constexpr std::string_view kBegin = "<!-- printed by tests/parallel/test_volume_
                            kEnd = "<!-- end -->\n";
 
 struct Page {
-  const char* name;
-  TensorParallel how;
-  const char* sides;
+  const char* name = nullptr;
+  TensorParallel how = {};
+  const char* sides = nullptr;
 };
 const Page kPages[] = {{"1d", {TensorMode::one_d, 64}, "p = 64"},
                        {"1d-sequence", {TensorMode::one_d_sequence, 64}, "p = 64"},

@@ -138,7 +138,8 @@ TEST_CASE("6 heads over 2 ranks, in pieces where 3 of keys and values do not div
 }
 
 TEST_CASE("parallel.tensor.keep_gathered: the same numbers, and backward gathers nothing again") {
-  constexpr int64_t kSteps = 3, kMicrobatches = 2, kTokens = 8 * 13, h = 16, f = 24;
+  constexpr int64_t kSteps = 3, kMicrobatches = 2, kTokens = 8 * 13;
+  const int64_t h = 16, f = 24;
   for (const Layout& layout : {Layout{"1d-sequence", 2}, Layout{"3d", 8}}) {
     CAPTURE(name_of(layout));
     const ScratchFolder scratch;

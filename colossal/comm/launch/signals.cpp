@@ -17,7 +17,7 @@ constexpr int kSignals[3] = {SIGTERM, SIGINT, SIGUSR1};
 
 // A handler can reach nothing but process-wide state; lock-free atomics are safe in it.
 // NOLINTBEGIN(cppcoreguidelines-avoid-non-const-global-variables)
-std::atomic<bool> save{false};
+std::atomic<bool> save_asked{false};
 std::atomic<int> stop{0};
 std::atomic<bool> says{false}, on_terminal{false};
 // Handlers belong to the process, and so does what they replaced.
@@ -36,7 +36,7 @@ void say_safely(std::string_view text) {
 }
 
 void on_signal(int signal) {
-  save.store(true);
+  save_asked.store(true);
   if (signal == SIGUSR1) return;
   const bool again = stop.exchange(signal) == SIGINT;
   if (signal != SIGINT) return;
@@ -62,7 +62,7 @@ bool is_first_without_launcher() {
 SignalFlags::SignalFlags() {
   std::lock_guard lock(handlers_mutex);
   if (num_objects++ > 0) return;
-  save = false;
+  save_asked = false;
   stop = 0;
   says = is_first_without_launcher();
   on_terminal = isatty(STDERR_FILENO) == 1;
@@ -79,7 +79,7 @@ SignalFlags::~SignalFlags() {
   for (int i = 0; i < 3; i++) sigaction(kSignals[i], &previous[i], nullptr);
 }
 
-bool SignalFlags::take_save_request() { return save.exchange(false); }
+bool SignalFlags::take_save_request() { return save_asked.exchange(false); }
 bool SignalFlags::stop_requested() const { return stop.load() != 0; }
 
 }  // namespace colossal::comm

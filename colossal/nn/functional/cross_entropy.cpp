@@ -104,7 +104,7 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
     tensor::matmul_forward_wide(logits, rows_h, w);
     if (b.defined()) logits.add_(b);
     const auto of_rows = [&](const at::Tensor& t) { return t.defined() ? t.narrow(0, begin, count) : t; };
-    const auto& [log_probs, right] = result.scores;
+    const at::Tensor &log_probs = result.scores.log_probs, &right = result.scores.right;
     if (!has_kernel(h)) {
       softmax_by_operators(logits, dlogits, of_rows(y), of_rows(log_probs), of_rows(right), scale);
     } else {
@@ -171,8 +171,8 @@ struct FusedLoss : ag::Function<FusedLoss> {
   }
 };
 
-void check(const char* where, const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-           const at::Tensor& bias) {
+void check_loss(const char* where, const at::Tensor& hidden, const at::Tensor& weight,
+                const at::Tensor& labels, const at::Tensor& bias) {
   const bool fits = hidden.dim() > 0 && weight.dim() == 2 && hidden.size(-1) == weight.size(1) &&
                     labels.sizes() == hidden.sizes().slice(0, static_cast<size_t>(hidden.dim() - 1)) &&
                     labels.scalar_type() == at::kLong;
@@ -203,7 +203,7 @@ void check(const char* where, const at::Tensor& hidden, const at::Tensor& weight
 
 at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight,
                                       const at::Tensor& labels, double num_targets, const at::Tensor& bias) {
-  check("fused_linear_cross_entropy", hidden, weight, labels, bias);
+  check_loss("fused_linear_cross_entropy", hidden, weight, labels, bias);
   const bool grad = at::GradMode::is_enabled();
   return FusedLoss::apply(hidden, weight, given(bias), labels, num_targets, grad && hidden.requires_grad(),
                           grad && weight.requires_grad(), grad && bias.defined() && bias.requires_grad());
@@ -211,7 +211,7 @@ at::Tensor fused_linear_cross_entropy(const at::Tensor& hidden, const at::Tensor
 
 TokenScores token_scores(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
                          const at::Tensor& bias) {
-  check("token_scores", hidden, weight, labels, bias);
+  check_loss("token_scores", hidden, weight, labels, bias);
   at::NoGradGuard no_grad;
   const TokenScores scores = run(hidden, weight, bias, labels, 1.0, {.right = true}).scores;
   return {scores.log_probs.view(labels.sizes()), scores.right.view(labels.sizes())};
