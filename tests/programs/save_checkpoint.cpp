@@ -44,10 +44,12 @@ int fsync(int fd) {
   tell("fsync", std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", fd)).string());
   return static_cast<int>(syscall(SYS_fsync, fd));
 }
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the system has names of its own
 int rename(const char* from, const char* to) noexcept { return tell_rename(from, to, 0); }
 int renameat2(int, const char* from, int, const char* to, unsigned flags) noexcept {
   return tell_rename(from, to, flags);
 }
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)
 }
 
 int main(int argc, char** argv) {
