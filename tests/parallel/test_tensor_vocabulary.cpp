@@ -152,6 +152,15 @@ TEST_CASE("bf16 over fp32 weights: the tied embedding and head") {
   check_modes(body, 4e-2, at::kBFloat16);
 }
 
+TEST_CASE("fp16: gradients of one token among a million survive loss scaling") {
+  const Body body = [](Site& site) {
+    const auto head = head_of(site);
+    const at::Tensor x = site.input("x", kStream, Place::stream);
+    site.output("loss", head->loss(x, some_labels(), 1e6) * double{1 << 22});
+  };
+  check_modes(body, 2e-2, at::kHalf);
+}
+
 TEST_CASE("head: tokens in several chunks of logits") {
   constexpr int64_t kMany = 4096, kTokens = 2100;  // more than 64 MiB of logits on the ranks below
   const Body body = [](Site& site) {

@@ -165,13 +165,16 @@ struct Loss : ag::Function<Loss> {
                             const std::optional<at::Tensor>& bias, const at::Tensor& labels,
                             double num_targets, Want want, const VocabularyParallel& head) {
     RECORD_FUNCTION("colossal::vocabulary_parallel_loss", {});
-    const Result r = run(hidden, weight, bias.value_or(at::Tensor()), labels, 1.0 / num_targets, want, head);
+    const bool late = hidden.scalar_type() == at::kHalf;  // as the dense head does
+    const Result r =
+        run(hidden, weight, bias.value_or(at::Tensor()), labels, late ? 1.0 : 1.0 / num_targets, want, head);
+    ctx->saved_data["targets"] = late ? num_targets : 1.0;
     ctx->save_for_backward({r.dhidden, r.dweight, r.dbias});
     return at::full({}, -total(r.scores.log_probs, head.tokens) / num_targets, r.scores.log_probs.options());
   }
   static ag::variable_list backward(ag::AutogradContext* ctx, const ag::variable_list& grads) {
     const auto kept = ctx->get_saved_variables();
-    const double factor = tensor::number_in(grads[0], 1);
+    const double factor = tensor::number_in(grads[0], 1) / ctx->saved_data["targets"].toDouble();
     const auto scaled = [&](const at::Tensor& t) { return !t.defined() || factor == 1 ? t : t * factor; };
     return {scaled(kept[0]), scaled(kept[1]), scaled(kept[2]), {}, {}, {}, {}};
   }
