@@ -28,6 +28,8 @@ class GlooBackend final : public Backend {
       : size_(endpoint.size()),
         index_(endpoint.index),
         rank_(endpoint.ranks[endpoint.index]),
+        num_sent_(endpoint.size()),
+        num_received_(endpoint.size()),
         wire_(endpoint),
         reductions_(wire_) {}
   std::string_view name() const override { return "gloo"; }
@@ -39,7 +41,6 @@ class GlooBackend final : public Backend {
     return run(kAllGather, in, [=, this](Header h) {
       const int64_t piece = in.nbytes();
       h.bytes = piece;
-      if (piece > 0) std::memmove(at_byte(out, index_ * piece), in.data_ptr(), piece);
       exchange(
           h,
           [&](int) {
@@ -57,7 +58,6 @@ class GlooBackend final : public Backend {
                      const std::vector<int64_t>& in_splits) override {
     return run(kAllToAll, in, [=, this](Header h) {
       const std::vector<Part> to = parts(in, in_splits), from = parts(out, out_splits);
-      if (to[index_].bytes > 0) std::memmove(from[index_].data, to[index_].data, to[index_].bytes);
       exchange(
           h, [&](int p) { return to[p]; }, [&](int p) { return from[p]; });
     });
@@ -78,10 +78,11 @@ class GlooBackend final : public Backend {
       h.root = root;
       h.bytes = piece;
       if (index_ != root) return wire_.exchange({{root, h, in.data_ptr(), piece}}, {});
-      if (piece > 0) std::memmove(at_byte(out, index_ * piece), in.data_ptr(), piece);
       std::vector<Wire::Stream> streams;
       for (int peer : wire_.others()) streams.push_back({peer, h, at_byte(out, peer * piece), piece});
-      wire_.exchange({}, streams);
+      wire_.exchange({}, streams, [&] {
+        copy({in.data_ptr(), piece}, {at_byte(out, index_ * piece), piece});
+      });
     });
   }
   Pending scatter(at::Tensor out, at::Tensor in, int root) override {
@@ -90,20 +91,23 @@ class GlooBackend final : public Backend {
       h.root = root;
       h.bytes = piece;
       if (index_ != root) return wire_.exchange({}, {{root, h, out.data_ptr(), piece}});
-      if (piece > 0) std::memmove(out.data_ptr(), at_byte(in, index_ * piece), piece);
       std::vector<Wire::Stream> streams;
       for (int peer : wire_.others()) streams.push_back({peer, h, at_byte(in, peer * piece), piece});
-      wire_.exchange(streams, {});
+      wire_.exchange(streams, {}, [&] {
+        copy({at_byte(in, index_ * piece), piece}, {out.data_ptr(), piece});
+      });
     });
   }
   Pending transfer(std::vector<Transfer> batch) override {
     return submit([batch = std::move(batch), this] {
       std::vector<Wire::Stream> out, in;
       for (const Transfer& t : batch) {
-        Header h{.bytes = t.tensor.nbytes(),
+        const bool leaves = t.kind == Transfer::Kind::send;
+        Header h{.sequence = ++(leaves ? num_sent_ : num_received_)[t.peer],
+                 .bytes = t.tensor.nbytes(),
                  .op = kTransfer,
                  .dtype = static_cast<int32_t>(t.tensor.scalar_type())};
-        (t.kind == Transfer::Kind::send ? out : in)
+        (leaves ? out : in)
             .push_back({t.peer, h, t.tensor.data_ptr(), static_cast<int64_t>(t.tensor.nbytes())});
       }
       wire_.exchange(out, in);
@@ -122,6 +126,10 @@ class GlooBackend final : public Backend {
     void* data = nullptr;
     int64_t bytes = 0;
   };
+  // A member's own part, which may lie there already.
+  static void copy(const Part& from, const Part& to) {
+    if (from.bytes > 0) std::memmove(to.data, from.data, from.bytes);
+  }
   static void* at_byte(const at::Tensor& x, int64_t offset) {
     return static_cast<char*>(x.data_ptr()) + offset;
   }
@@ -171,7 +179,7 @@ class GlooBackend final : public Backend {
       header.bytes = take.bytes;
       in.push_back({peer, header, take.data, take.bytes});
     }
-    wire_.exchange(out, in);
+    wire_.exchange(out, in, [&] { copy(to(index_), from(index_)); });
   }
 
   // Whom a member gets a broadcast from, and to whom it passes it on.
@@ -197,14 +205,14 @@ class GlooBackend final : public Backend {
   void relay(const Header& header, const at::Tensor& x, int root) {
     const int64_t total = x.nbytes();
     const Links way = links(root, total > kTreeBytes);
-    const auto streams = [&](const std::vector<int>& peers, int64_t bytes) {
-      std::vector<Wire::Stream> result;
-      for (int peer : peers) result.push_back({peer, header, x.data_ptr(), bytes});
-      return result;
-    };
     if (total <= kWholeRelayBytes) {
-      wire_.exchange({}, streams(way.from, total));
-      wire_.exchange(streams(way.to, total), {});
+      const auto streams = [&](const std::vector<int>& peers) {
+        std::vector<Wire::Stream> result;
+        for (int peer : peers) result.push_back({peer, header, x.data_ptr(), total});
+        return result;
+      };
+      wire_.exchange({}, streams(way.from));
+      wire_.exchange(streams(way.to), {});
       return;
     }
     // Between two nobody relays.
@@ -212,16 +220,12 @@ class GlooBackend final : public Backend {
     Wire::Tickets arriving, leaving;
     const auto pass_on = [&](int64_t begin) {
       for (int peer : way.to)
-        leaving.push_back(wire_.post_send(peer, at_byte(x, begin), std::min(each, total - begin)));
+        leaving.push_back(wire_.post_send(header, peer, at_byte(x, begin), std::min(each, total - begin)));
     };
     for (int64_t begin = 0; !way.from.empty() && begin < total; begin += each)
-      arriving.push_back(wire_.post_recv(way.from[0], at_byte(x, begin), std::min(each, total - begin)));
-    if (way.from.empty()) pass_on(0);
-    // Both ways: members that take different ones for the root would else wait for each other.
-    std::vector<Wire::Stream> both = streams(way.from, 0);
-    for (const Wire::Stream& stream : streams(way.to, 0)) both.push_back(stream);
-    wire_.exchange(both, both);
-    for (int64_t begin = way.from.empty() ? each : 0; begin < total; begin += each) {
+      arriving.push_back(
+          wire_.post_recv(header, way.from[0], at_byte(x, begin), std::min(each, total - begin)));
+    for (int64_t begin = 0; begin < total; begin += each) {
       if (!arriving.empty()) wire_.wait(arriving[begin / each]);
       pass_on(begin);
     }
@@ -231,7 +235,8 @@ class GlooBackend final : public Backend {
   int size_;
   int index_;
   int rank_;
-  uint64_t sequence_ = 0;
+  uint64_t sequence_ = 0;                          // of collectives
+  std::vector<uint64_t> num_sent_, num_received_;  // by send and recv, by peer
   Wire wire_;
   Reductions reductions_;
   Sequencer sequencer_;

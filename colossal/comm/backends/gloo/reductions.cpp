@@ -72,7 +72,6 @@ class Reductions::Pipeline {
   void run() {
     for (int64_t step = 0; step < kStepsAhead; ++step) expect(step);
     for (int64_t step = 0; step < kStepsPosted; ++step) post(step);
-    agree();
     for (int64_t step = 0; step < plan_.num_steps; ++step) {
       add(step);
       expect(step + kStepsAhead);
@@ -97,7 +96,8 @@ class Reductions::Pipeline {
     const Plan::Piece mine = plan_.piece(step, wire_.index());
     for (int peer : peers_) {
       if (mine.bytes > 0)
-        arriving_[step % kStepsAhead].push_back(wire_.post_recv(peer, room(step, peer), mine.bytes, kPieces));
+        arriving_[step % kStepsAhead].push_back(
+            wire_.post_recv(plan_.header, peer, room(step, peer), mine.bytes, kPieces));
     }
   }
 
@@ -109,15 +109,9 @@ class Reductions::Pipeline {
       const Plan::Piece theirs = plan_.piece(step, peer);
       if (theirs.bytes == 0) continue;
       std::byte* data = plan_.in + theirs.begin;
-      tickets.push_back(wire_.post_send(peer, data, theirs.bytes, kPieces));
-      if (plan_.share) tickets.push_back(wire_.post_recv(peer, data, theirs.bytes, kSums));
+      tickets.push_back(wire_.post_send(plan_.header, peer, data, theirs.bytes, kPieces));
+      if (plan_.share) tickets.push_back(wire_.post_recv(plan_.header, peer, data, theirs.bytes, kSums));
     }
-  }
-
-  void agree() {
-    std::vector<Wire::Stream> streams;
-    for (int peer : peers_) streams.push_back({peer, plan_.header, nullptr, 0});
-    wire_.exchange(streams, streams);
   }
 
   void add(int64_t step) {
@@ -136,7 +130,8 @@ class Reductions::Pipeline {
     const Plan::Piece mine = plan_.piece(step, wire_.index());
     for (int peer : peers_) {
       if (mine.bytes > 0)
-        under_way(step).push_back(wire_.post_send(peer, plan_.in + mine.begin, mine.bytes, kSums));
+        under_way(step).push_back(
+            wire_.post_send(plan_.header, peer, plan_.in + mine.begin, mine.bytes, kSums));
     }
   }
 

@@ -1,51 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Point-to-point messages of one group over Gloo, with a header beside every stream that says what its sender takes it for.
+// Point-to-point messages of one group over Gloo, which never meet a buffer that is meant for something else.
 //
-// Gloo ends the process when a message is larger than the buffer it arrives in. Here that cannot happen: the tag of a payload is
-// made from its size, and Gloo pairs only messages of equal tag. So payloads leave without an agreement; a header beside each
-// tells the receiver what it was. When the two ends differ in op, sequence, dtype or size, the receiver throws, and the
-// sender learns it when the connections close (a payload of another size stays where it is). Headers have room for
-// a short payload, and buffers for them wait ready-made at the other end: a short message is one way and no rendezvous.
-// One that only sends waits for no answer: where a short broadcast, scatter or gather has two roots, both may return. The next
-// exchange in which a member receives from the other one fails, and its error is about the earlier collective; one in which it
-// again only sends finds no receiver and waits, until the timeout at the latest.
+// Gloo ends the process when a message is larger than the buffer it arrives in. Here that cannot happen: Gloo pairs only messages of equal
+// tag, and the tag of a payload says what its two ends take it for (agreement.h). Payloads that differ stay where they are; a wait that
+// lasts is interrupted, tells the other members what it is for, and throws when they mean something else, within half a second. Short
+// payloads travel with their header instead, into buffers that wait ready-made at the other end: one way, no rendezvous, and the receiver
+// compares at once. Where one end throws, the connections close, and the other learns the cause.
+// A member that only sends short messages waits for no answer: where a short broadcast, scatter or gather has two roots, both may return.
+// Their next exchange fails, and its error is about the earlier collective; unless in it, too, both only send. One case is left to the
+// timeout: a member in a collective, and another one that sends or receives a long message.
 //
 //   wire.exchange({{peer, header, in, bytes}}, {{peer, header, out, bytes}});
 //
 // Thread safety: one thread at a time; abort() from any.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "colossal/comm/backends/backends.h"
+#include "colossal/comm/backends/gloo/agreement.h"
 
 namespace colossal::comm {
-
-// What both ends of a stream must agree on. Compared byte by byte.
-struct Header {
-  uint64_t sequence = 0;  // of the collectives of this group; 0 for send and recv
-  uint64_t bytes = 0;     // of this stream
-  int32_t op = 0;         // index in kOpNames
-  int32_t dtype = 0;
-  int32_t reduce = -1;  // ReduceOp
-  int32_t root = -1;
-  bool operator==(const Header&) const = default;
-};
-std::string describe(const Header& header);
-
-enum OpCode : int32_t {
-  kAllReduce,
-  kAllGather,
-  kReduceScatter,
-  kAllToAll,
-  kBroadcast,
-  kReduce,
-  kGather,
-  kScatter,
-  kTransfer,
-  kBarrier
-};
 
 class Wire {
  public:
@@ -64,20 +41,22 @@ class Wire {
     int peer;
     Header header;
     void* data;
-    int64_t bytes;  // at most header.bytes; the rest travels by raw messages
+    int64_t bytes;
   };
-  // Sends and receives all streams; returns when every one is complete. CommError when a header disagrees, be it that of an
-  // earlier collective in which nothing was received from that member.
-  void exchange(const std::vector<Stream>& out, const std::vector<Stream>& in);
+  // Sends and receives all streams; returns when every one is complete. CommError when another member takes part in something else, be it
+  // in an earlier collective in which nothing was received from it. `meanwhile` runs once, while the first streams are under way.
+  void exchange(
+      const std::vector<Stream>& out, const std::vector<Stream>& in, std::function<void()> meanwhile = [] {});
 
-  // Raw messages of 1 to kMaxMessage bytes, in the same order at both ends among those of one size and channel. They may be under
-  // way before an exchange has shown that both ends mean the same; what they bring may be used only after it.
+  // Raw messages of 1 to kMaxMessage bytes that belong to the stream of `header`: pieces of it, in the same order and of the same sizes at
+  // both ends, on each channel.
   enum class Channel : int64_t { first, second };
   class Ticket;
   using Tickets = std::vector<std::shared_ptr<Ticket>>;
-  std::shared_ptr<Ticket> post_send(int peer, const void* data, int64_t bytes,
+  std::shared_ptr<Ticket> post_send(const Header& header, int peer, const void* data, int64_t bytes,
                                     Channel channel = Channel::first);
-  std::shared_ptr<Ticket> post_recv(int peer, void* data, int64_t bytes, Channel channel = Channel::first);
+  std::shared_ptr<Ticket> post_recv(const Header& header, int peer, void* data, int64_t bytes,
+                                    Channel channel = Channel::first);
   void wait(const std::shared_ptr<Ticket>& ticket);
   void wait_all(Tickets& tickets);  // and empties the list
 
@@ -89,10 +68,17 @@ class Wire {
 
  private:
   enum class Way { send, recv };
-  void check(const Stream& mine, const char* theirs) const;  // CommError when the other end's header differs
-  void receive(const Stream& stream);
   std::shared_ptr<Ticket> post(Way way, int peer, const void* data, int64_t bytes, int64_t tag);
+  std::shared_ptr<Ticket> post_piece(Way way, const Header& header, int peer, const void* data, int64_t bytes,
+                                     Channel channel);
   void post_payload(Tickets& tickets, Way way, const Stream& stream);
+  std::shared_ptr<Ticket> post_header(const Stream& stream, std::vector<char*>& leaving);
+  void receive(const Stream& stream);
+  bool completed(const Ticket& ticket);  // false when the wait was interrupted
+  // What a wait that lasts asks. CommError when another member means something else.
+  void look_for_disagreement(const Ticket& stuck);
+  void look_into_mail(const Ticket& stuck);
+  void check(const Header& mine, int peer, const Header& theirs) const;
 
   struct Impl;
   std::unique_ptr<Impl> impl_;
