@@ -122,7 +122,7 @@ TEST_CASE("norms of inputs with mean 1e4 and standard deviation 1 lose no more t
   }
 }
 
-TEST_CASE("fp16, which has no kernels of ours: norms and embeddings") {
+TEST_CASE("fp16, which has no kernels of ours: norms, embeddings, MLPs and attention") {
   const Body body = [](Site& site) {
     const at::Tensor x = site.input("x", drawn("x", kStream, 3, 2), Place::stream),
                      r = site.input("r", kStream, Place::stream);
@@ -138,6 +138,22 @@ TEST_CASE("fp16, which has no kernels of ours: norms and embeddings") {
     const at::Tensor ids =
         (at::arange(kBatch * kLength, at::kLong) * 7).remainder(11).view({kBatch, kLength});
     site.output("rows", table->forward(ids), kStream, Place::stream);
+    for (const auto& [name, kind] : {std::pair{"none", Activation::none},
+                                     {"gelu_erf", Activation::gelu_erf},
+                                     {"gelu_tanh", Activation::gelu_tanh},
+                                     {"silu", Activation::silu},
+                                     {"swiglu", Activation::swiglu}}) {
+      site.output(name, Mlp(site, name, kind)(r), kStream, Place::stream);
+    }
+    const auto attention = site.add(
+        "attention", site.make().attention({.hidden = kWidth,
+                                            .num_heads = 12,
+                                            .num_kv_heads = 3,
+                                            .head_dim = 12,
+                                            .rotary = nn::RotaryOptions{{1.0, 0.5, 0.2, 0.1, 0.03, 0.01}},
+                                            .init_std = 0.1,
+                                            .out_init_std = 0.1}));
+    site.output("attention y", attention->forward(r, {}), kStream, Place::stream);
   };
   check_modes(body, 1e-2, at::kHalf);
 }

@@ -137,6 +137,48 @@ TEST_CASE("6 heads over 2 ranks, in pieces where 3 of keys and values do not div
   }
 }
 
+TEST_CASE("fewer tokens than the ranks that share a sequence: some hold nothing but padding") {
+  const ScratchFolder scratch;
+  for (const std::string family : {"gpt2", "palm", "bert", "vit"}) {
+    const auto changes = [&](const Layout& layout) {
+      std::vector<std::string> all = with(layout, family);
+      all.emplace_back(family == "vit" ? "model.patch_size=6" : "data.sequence_length=5");  // 5 tokens, too
+      return all;
+    };
+    const Outcome one = trained(scratch / (family + "-one"), 1, changes(kDense));
+    for (const Layout& layout : {Layout{"1d-sequence", 4}, Layout{"3d", 8}}) {
+      CAPTURE(family);
+      CAPTURE(name_of(layout));
+      check_close(one, trained(scratch / (family + name_of(layout)), layout.ranks(), changes(layout)), 1e-10);
+    }
+  }
+}
+
+TEST_CASE("fp16, for which nothing has kernels of ours: every family in every mode") {
+  const ScratchFolder scratch;
+  for (const std::string family : {"gpt2", "llama", "palm", "bert", "vit"}) {
+    const auto changes = [&](const Layout& layout) {
+      std::vector<std::string> all = with(layout, family);
+      for (const char* change : {"train.precision=fp16", "train.steps=2", "train.loss_scale=256"})
+        all.emplace_back(change);
+      return all;
+    };
+    const Outcome one = trained(scratch / (family + "-one"), 1, changes(kDense));
+    for (const Layout& layout :
+         {Layout{"1d", 2}, Layout{"1d-sequence", 2}, Layout{"2d", 4}, Layout{"3d", 8}}) {
+      CAPTURE(family);
+      CAPTURE(name_of(layout));
+      const Outcome ranks = trained(scratch / (family + name_of(layout)), layout.ranks(), changes(layout));
+      REQUIRE(ranks.steps.size() == 2);
+      for (int step = 0; step < 2; ++step) {
+        CHECK(std::abs(ranks.steps[step].loss - one.steps[step].loss) < 2e-3 * one.steps[step].loss);
+        CHECK(std::abs(ranks.steps[step].grad_norm - one.steps[step].grad_norm) <
+              2e-2 * one.steps[step].grad_norm);
+      }
+    }
+  }
+}
+
 TEST_CASE("parallel.tensor.keep_gathered: the same numbers, and backward gathers nothing again") {
   constexpr int64_t kSteps = 3, kMicrobatches = 2, kTokens = 8 * 13;
   const int64_t h = 16, f = 24;
@@ -148,7 +190,7 @@ TEST_CASE("parallel.tensor.keep_gathered: the same numbers, and backward gathers
     const RunConfig shards = small_run(scratch / "shards", layout.ranks(), changes);
     changes.emplace_back("parallel.tensor.keep_gathered=true");
     const RunConfig gathered = small_run(scratch / "gathered", layout.ranks(), changes);
-    const int64_t saved = run_trainer(shards, Resume::no) - run_trainer(gathered, Resume::no);
+    const int64_t saved = run_trainer(shards, Start::anew) - run_trainer(gathered, Start::anew);
     check_close(outcome_of(shards), outcome_of(gathered), 1e-12);
     // Per micro-batch: of two linears the tokens, padded to 14 each; of all but the last, whose input is formed again, input and weight.
     const int64_t elements =
@@ -228,7 +270,7 @@ void check_pairs(const std::string& family, const std::vector<Layout>& from, con
   for (const Layout& before : from) {
     CAPTURE(name_of(before));
     const RunConfig first = small_run(scratch / name_of(before), before.ranks(), changes(before));
-    run_trainer(first, Resume::no);
+    run_trainer(first, Start::anew);
     remove_checkpoint(first, 10);
     const checkpoint::Checkpoint saved(first.checkpoint_folder() / checkpoint::folder_name(5));
     check_export(saved, scratch / ("export-" + name_of(before)));
@@ -238,7 +280,7 @@ void check_pairs(const std::string& family, const std::vector<Layout>& from, con
       std::filesystem::copy(scratch / name_of(before), folder, std::filesystem::copy_options::recursive);
       const RunConfig second = small_run(folder, after.ranks(), changes(after));
       check_loads(saved, second);
-      run_trainer(second, Resume::newest);
+      run_trainer(second, Start::resume);
       const Outcome resumed = outcome_of(second);
       REQUIRE(resumed.steps.size() == 10);
       check_close(one, resumed, 1e-10);

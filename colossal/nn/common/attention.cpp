@@ -27,11 +27,10 @@ void check(const AttentionOptions& o, int ranks) {
         o.num_heads, ranks, ranks));
   }
   if (o.num_kv_heads % ranks != 0 && o.head_dim % ranks != 0) {  // shared whole, or in pieces of each
-    throw ShapeError(
-        fmt::format("attention: {} kv heads of {} cannot be shared by {} tensor-parallel ranks. Allowed: as "
-                    "many, or of a "
-                    "size, that is a multiple of {}.",
-                    o.num_kv_heads, o.head_dim, ranks, ranks));
+    throw ShapeError(fmt::format(
+        "attention: {} kv heads of {} cannot be shared by {} tensor-parallel ranks. Allowed: as many, or of "
+        "a size, that is a multiple of {}.",
+        o.num_kv_heads, o.head_dim, ranks, ranks));
   }
 }
 

@@ -31,8 +31,10 @@ struct AddRows : ag::Function<AddRows> {
     const auto dtype = static_cast<at::ScalarType>(context->saved_data["dtype"].toInt());
     at::Tensor table =
         at::zeros({context->saved_data["rows"].toInt(), gradient.size(2)}, gradient.options().dtype(dtype));
-    table.narrow(0, offset, count)
-        .copy_(functional::sum_rows(gradient.narrow(1, 0, count).flatten(1), dtype).view({count, -1}));
+    if (count > 0) {  // a rank may hold nothing but padding
+      table.narrow(0, offset, count)
+          .copy_(functional::sum_rows(gradient.narrow(1, 0, count).flatten(1), dtype).view({count, -1}));
+    }
     return {gradient, table, at::Tensor(), at::Tensor()};
   }
 };

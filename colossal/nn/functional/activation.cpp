@@ -160,6 +160,7 @@ at::Tensor activation(const at::Tensor& x, Activation kind) {
 }
 
 at::Tensor activation_backward(const at::Tensor& x, const at::Tensor& dy, Activation kind) {
+  if (!has_kernel(x)) return aten::activation_backward(x, dy, kind);
   switch (kind) {
     case Activation::gelu_tanh: return unary_backward<GeluTanh>(x, dy);
     case Activation::gelu_erf: return unary_backward<GeluErf>(x, dy);

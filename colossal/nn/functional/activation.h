@@ -21,7 +21,7 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);  // the same fr
 enum class Activation { none, gelu_tanh, gelu_erf, silu, swiglu };
 at::Tensor activation(const at::Tensor& x, Activation kind);
 
-// The gradient of x from that of activation(x, kind), outside autograd; where there is a kernel (kernel.h).
+// The gradient of x from that of activation(x, kind), outside autograd.
 at::Tensor activation_backward(const at::Tensor& x, const at::Tensor& dy, Activation kind);
 
 }  // namespace colossal::nn::functional

@@ -44,6 +44,19 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
 
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) { return at::silu(gate) * up; }
 
+at::Tensor activation_backward(const at::Tensor& x, const at::Tensor& dy, Activation kind) {
+  switch (kind) {
+    case Activation::gelu_tanh: return at::gelu_backward(dy, x, "tanh");
+    case Activation::gelu_erf: return at::gelu_backward(dy, x);
+    case Activation::silu: return at::silu_backward(dy, x);
+    case Activation::swiglu: {
+      const auto halves = x.chunk(2, -1);  // gate, up
+      return at::cat({at::silu_backward(dy * halves[1], halves[0]), dy * at::silu(halves[0])}, -1);
+    }
+    default: return dy;
+  }
+}
+
 at::Tensor apply_rotary(const at::Tensor& x, const RotaryTable& table, int64_t offset) {
   const at::Tensor cos = table.cos.narrow(0, offset, x.size(1)).unsqueeze(1);
   const at::Tensor sin = table.sin.narrow(0, offset, x.size(1)).unsqueeze(1);

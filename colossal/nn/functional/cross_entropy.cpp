@@ -67,12 +67,10 @@ void softmax_by_operators(const at::Tensor& logits, const at::Tensor& dlogits, c
   log_probs.copy_((own - sums.most - sums.total.log()).masked_fill_(ignored, 0));
   if (right.defined()) right.copy_(own.ge(sums.most).logical_and_(ignored.logical_not()));
   if (!dlogits.defined()) return;
-  const at::Tensor factors = sums.total.reciprocal().mul_(scale).masked_fill_(ignored, 0);
-  const at::Tensor at_label = logits.gather(1, column)
-                                  .mul_(factors.unsqueeze(1))
-                                  .sub_(ignored.logical_not().unsqueeze(1).to(logits.scalar_type()), scale);
-  dlogits.copy_(logits.mul_(factors.unsqueeze(1)));
-  dlogits.scatter_(1, column, at_label.to(dlogits.scalar_type()));
+  const at::Tensor has_label = ignored.logical_not().unsqueeze(1).to(logits.scalar_type());
+  softmax_gradient_into(dlogits, logits,
+                        {sums.total.reciprocal().mul_(scale).masked_fill_(ignored, 0), column, has_label},
+                        scale);
 }
 
 Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias,

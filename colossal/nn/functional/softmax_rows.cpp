@@ -31,6 +31,24 @@ struct ScaleRows {
   }
 };
 
+// out = exponentials * factors, row by row.
+void scale_rows(const at::Tensor& out, const at::Tensor& exponentials, const at::Tensor& factors) {
+  if (!has_kernel(exponentials) || !has_kernel(out)) {
+    exponentials.mul_(factors.unsqueeze(1));
+    if (!out.is_alias_of(exponentials)) out.copy_(exponentials);
+    return;
+  }
+  const int64_t rows = exponentials.size(0), columns = exponentials.size(1);
+  with_type(out, [&](auto zero) {
+    using T = decltype(zero);
+    using A = simd::Wide<T>;
+    at::parallel_for(0, rows, row_grain(columns), [&](int64_t begin, int64_t end) {
+      simd::run<ScaleRows>(exponentials.const_data_ptr<A>(), factors.const_data_ptr<A>(),
+                           out.mutable_data_ptr<T>(), columns, begin, end);
+    });
+  });
+}
+
 }  // namespace
 
 RowSums exponentials_(const at::Tensor& logits) {
@@ -53,20 +71,12 @@ RowSums exponentials_(const at::Tensor& logits) {
   return own;
 }
 
-at::Tensor scaled_rows(const at::Tensor& logits, const at::Tensor& factors, at::ScalarType dtype) {
-  if (!has_kernel(logits) || !has_kernel(dtype)) return (logits * factors.unsqueeze(1)).to(dtype);
-  at::Tensor out =
-      dtype == logits.scalar_type() ? logits : at::empty(logits.sizes(), logits.options().dtype(dtype));
-  const int64_t rows = logits.size(0), columns = logits.size(1);
-  with_type(out, [&](auto zero) {
-    using T = decltype(zero);
-    using A = simd::Wide<T>;
-    at::parallel_for(0, rows, row_grain(columns), [&](int64_t begin, int64_t end) {
-      simd::run<ScaleRows>(logits.const_data_ptr<A>(), factors.const_data_ptr<A>(), out.mutable_data_ptr<T>(),
-                           columns, begin, end);
-    });
-  });
-  return out;
+void softmax_gradient_into(const at::Tensor& out, const at::Tensor& exponentials, const RowTargets& targets,
+                           double scale) {
+  const at::Tensor at_label =
+      exponentials.gather(1, targets.column).mul_(targets.factors.unsqueeze(1)).sub_(targets.mine, scale);
+  scale_rows(out, exponentials, targets.factors);
+  out.scatter_(1, targets.column, at_label.to(out.scalar_type()));
 }
 
 }  // namespace colossal::nn::functional

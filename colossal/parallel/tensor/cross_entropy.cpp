@@ -87,10 +87,10 @@ Softmax softmax_over(const at::Tensor& logits, const Targets& targets, double sc
     return result;
   }
   const at::Tensor factors = (shrink * scale / both[0]).masked_fill_(targets.ignored, 0);
-  const at::Tensor at_label =
-      logits.gather(1, targets.column).mul_(factors.unsqueeze(1)).sub_(targets.mine, scale);
-  result.dlogits = scaled_rows(logits, factors, *gradient);
-  result.dlogits.scatter_(1, targets.column, at_label.to(*gradient));
+  result.dlogits = logits.scalar_type() == *gradient
+                       ? logits
+                       : at::empty(logits.sizes(), logits.options().dtype(*gradient));
+  softmax_gradient_into(result.dlogits, logits, {factors, targets.column, targets.mine}, scale);
   return result;
 }
 
