@@ -34,13 +34,19 @@ DataSizes text_sizes(const DataOptions& options, const Tokenizer& tokenizer) {
       asked, least, options.tokenizer, least));
 }
 
+struct OpenedTokens {
+  TokenSplit split;
+  std::string fingerprint = {};
+};
+
 // The sources of a key. Where there is too little in them, what was built goes again.
-TokenSplit open_tokens(const std::vector<std::string>& sources, double held_out,
-                       const SequenceOptions& sequences, const Tokenizer& tokenizer,
-                       const TokenizeOptions& tokenize) {
+OpenedTokens open_tokens(const std::vector<std::string>& sources, double held_out,
+                         const SequenceOptions& sequences, const Tokenizer& tokenizer,
+                         const TokenizeOptions& tokenize) {
   CachedTokens tokens = tokenize_cached(sources, tokenizer, tokenize);
   try {
-    return split_tokens(std::make_shared<TokenStream>(tokens.prefixes), held_out, sequences);
+    const auto stream = std::make_shared<TokenStream>(tokens.prefixes);
+    return {split_tokens(stream, held_out, sequences), stream->fingerprint()};
   } catch (const ConfigError&) {
     tokens.discard();
     throw;
@@ -48,22 +54,23 @@ TokenSplit open_tokens(const std::vector<std::string>& sources, double held_out,
 }
 
 // Stretches of text, of which the samples are made.
-TokenSplit open_stretches(const DataOptions& options, const SequenceOptions& sequences,
-                          const Tokenizer& tokenizer) {
+OpenedTokens open_stretches(const DataOptions& options, const SequenceOptions& sequences,
+                            const Tokenizer& tokenizer) {
   if (options.synthetic()) {
     const auto tokens = [&](int64_t num_samples, uint64_t seed) {
       return std::make_shared<SyntheticTokens>(num_samples, sequences.length - sequences.reserved,
                                                sequences.vocab_size, seed);
     };
-    return {tokens(kSyntheticSamples, options.seed), tokens(kSyntheticHeldOut, options.seed + 1)};
+    return {{tokens(kSyntheticSamples, options.seed), tokens(kSyntheticHeldOut, options.seed + 1)}};
   }
   const auto open = [&](const char* key, const std::vector<std::string>& sources, double held_out) {
     return of_key(key,
                   [&] { return open_tokens(sources, held_out, sequences, tokenizer, options.tokenize); });
   };
   if (options.validation.empty()) return open("data.train", options.train, options.validation_fraction);
-  auto train = open("data.train", options.train, 0).train;
-  return {std::move(train), open("data.validation", options.validation, 0).train};
+  OpenedTokens opened = open("data.train", options.train, 0);
+  opened.split.held_out = open("data.validation", options.validation, 0).split.train;
+  return opened;
 }
 
 Datasets open_text(const DataOptions& options) {
@@ -71,9 +78,10 @@ Datasets open_text(const DataOptions& options) {
   data.sizes = text_sizes(options, *data.tokenizer);
   SequenceOptions sequences{.length = options.sequence_length, .vocab_size = data.sizes.vocab_size};
   if (masks(options)) sequences.reserved = MaskedTokens::num_special(options.next_sentence);
-  TokenSplit split = open_stretches(options, sequences, *data.tokenizer);
-  data.train = std::move(split.train);
-  data.validation = std::move(split.held_out);
+  OpenedTokens opened = open_stretches(options, sequences, *data.tokenizer);
+  data.train = std::move(opened.split.train);
+  data.validation = std::move(opened.split.held_out);
+  data.fingerprint = std::move(opened.fingerprint);
   if (!masks(options)) return data;
   const MaskingOptions masking{.tokens = masking_tokens(*data.tokenizer, options.tokenizer),
                                .end_of_text = data.tokenizer->end_of_text().value_or(-1),

@@ -45,6 +45,8 @@ struct Datasets {
   std::shared_ptr<const Tokenizer> tokenizer = {};             // also for synthetic text; null for images
   std::shared_ptr<const Dataset> train = {}, validation = {};  // validation may be null
   DataSizes sizes = {};                                        // all that apply
+  std::string fingerprint =
+      {};  // of the tokens of data.train, held-out ones included; empty for images and synthetic data
 };
 
 // Opens, and builds what is missing in the cache. ConfigError when the model's vocabulary or number of classes is smaller than that of

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/data/token_dataset.h"
 
+#include <xxhash.h>
+
+#include <algorithm>
 #include <cmath>
 
 #include "colossal/base/error.h"
@@ -33,6 +36,16 @@ void TokenStream::read(int64_t begin, std::span<int64_t> out) const {
     begin += static_cast<int64_t>(count);
     ++file;
   }
+}
+
+std::string TokenStream::fingerprint() const {
+  constexpr int64_t kBlocks = 64, kBlockTokens = 64;
+  const int64_t length = std::min(num_tokens(), kBlockTokens), last = num_tokens() - length;
+  std::vector<int64_t> tokens(kBlocks * length);
+  for (int64_t i = 0; i < kBlocks; ++i)
+    read(last * i / (kBlocks - 1), std::span(tokens).subspan(i * length, length));
+  return fmt::format("{} tokens {:016x}", num_tokens(),
+                     XXH3_64bits(tokens.data(), tokens.size() * sizeof(int64_t)));
 }
 
 std::string TokenStream::place(int64_t token) const {

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "colossal/data/dataset.h"
@@ -23,6 +24,8 @@ class TokenStream {
   int64_t num_tokens() const { return begins_.back(); }
   int64_t num_documents() const;
   void read(int64_t begin, std::span<int64_t> out) const;
+  // Tells other tokens from these without reading them all: their number, and a hash of blocks spread over them. Up to 64 reads.
+  std::string fingerprint() const;
   // "corpus.bin, token 17": where a token of the stream stands on disk.
   std::string place(int64_t token) const;
 

@@ -136,7 +136,8 @@ TokenFile::TokenFile(const std::filesystem::path& name)
   }
   if (static_cast<int64_t>(tokens_.bytes().size()) != num_tokens_ * token_bytes(type_)) {
     throw IoError(
-        fmt::format("{}: {} bytes, but {} promises {} tokens of {} bytes. One of the two is damaged.",
+        fmt::format("{}: {} bytes, but {} promises {} tokens of {} bytes. One of the two is damaged. Copy "
+                    "or write both again (`colossal tokenize`).",
                     tokens_.path().string(), tokens_.bytes().size(), file, num_tokens_, token_bytes(type_)));
   }
 }

@@ -119,6 +119,13 @@ void CachedTokens::discard() {
 
 namespace {
 
+bool is_whole(const std::filesystem::path& prefix) try {
+  const TokenFile opened(prefix);
+  return true;
+} catch (const IoError&) {
+  return false;
+}
+
 // The cache is a key of its own: a full disk is no fault of the text.
 TokenizeProgress tokenize_into_cache(const std::filesystem::path& text, const std::filesystem::path& prefix,
                                      const Tokenizer& tokenizer, const TokenizeOptions& options) try {
@@ -141,9 +148,11 @@ CachedTokens tokenize_cached(std::span<const std::string> sources, const Tokeniz
       continue;
     }
     tokens.prefixes.push_back(cached_prefix(file, tokenizer, options));
-    if (std::filesystem::exists(tokens.prefixes.back().string() + ".idx")) continue;
+    const bool there = std::filesystem::exists(tokens.prefixes.back().string() + ".idx");
+    if (there && is_whole(tokens.prefixes.back())) continue;
     if (!tokens.folder) tokens.folder = std::make_unique<ProvisionalFolder>(options.cache);
-    const TokenizeProgress progress = tokenize_into_cache(file, tokens.prefixes.back(), tokenizer, options);
+    TokenizeProgress progress = tokenize_into_cache(file, tokens.prefixes.back(), tokenizer, options);
+    progress.replaces_damaged = there;
     tokens.built.push_back(tokens.prefixes.back());
     if (options.on_file) options.on_file(progress);
   }

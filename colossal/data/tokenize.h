@@ -24,6 +24,7 @@ struct TokenizeProgress {
   std::filesystem::path file = {};
   int64_t documents = 0, tokens = 0, text_bytes = 0;
   double seconds = 0;
+  bool replaces_damaged = false;  // in a cache: tokens were there and could not be read
 };
 
 struct TokenizeOptions {
@@ -50,7 +51,7 @@ struct CachedTokens {
   void discard();                                    // removes what was built
 };
 
-// The token files of all sources; those that do not exist are built. Token files stay as they are. ConfigError where there is no room
+// The token files of all sources; those that do not exist, or are truncated, are built. Token files among the sources stay as they are. ConfigError where there is no room
 // for them in options.cache.
 CachedTokens tokenize_cached(std::span<const std::string> sources, const Tokenizer& tokenizer,
                              const TokenizeOptions& options);

@@ -59,7 +59,7 @@ std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& name, Purpose purp
   std::filesystem::path file = name;
   if (std::filesystem::is_directory(file)) file /= "tokenizer.json";
   if (!std::filesystem::exists(file)) {
-    throw IoError(fmt::format(
+    throw ConfigError(fmt::format(
         "tokenizer {}: no such file. Allowed: \"bytes\", a tokenizer.json, or a folder that holds one.",
         file.string()));
   }

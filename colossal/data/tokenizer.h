@@ -30,8 +30,8 @@ enum class SpecialTokens { skip, keep };
 
 class Tokenizer {
  public:
-  // "bytes", a tokenizer.json, or a folder that holds one. IoError for a damaged or unsupported file names
-  // the file and the JSON path. Truncation and padding that the file asks for are left to the caller: they
+  // "bytes", a tokenizer.json, or a folder that holds one; ConfigError where there is none. IoError for a damaged
+  // or unsupported file names the file and the JSON path. Truncation and padding that the file asks for are left to the caller: they
   // belong to batches, not text.
   static std::unique_ptr<Tokenizer> load(const std::string& name, Purpose purpose = Purpose::next_token);
 

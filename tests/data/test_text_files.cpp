@@ -152,7 +152,7 @@ TEST_CASE("tokenising is cached, keyed by what it was made from, and leaves noth
   std::vector<std::string> built;
   TokenizeOptions options{.cache = folder / "cache", .threads = 3};
   options.on_file = [&](const TokenizeProgress& progress) {
-    built.push_back(progress.file.filename().string());
+    built.push_back((progress.replaces_damaged ? "damaged " : "") + progress.file.filename().string());
   };
   const std::vector<std::string> sources = {(folder / "a.jsonl").string(), (folder / "b.txt").string()};
   const auto prefixes = tokenize_cached(sources, *tokenizer, options).prefixes;
@@ -161,10 +161,18 @@ TEST_CASE("tokenising is cached, keyed by what it was made from, and leaves noth
                                                                   256, 't', 'h', 'r', 0xc3, 0xa9, 'e', 256,
                                                                   'b', 256});
   CHECK(TokenStream(prefixes).num_documents() == 4);
+  CHECK(TokenStream(prefixes).fingerprint().starts_with("18 tokens "));
   const CachedTokens again = tokenize_cached(sources, *tokenizer, options);
   CHECK(again.prefixes == prefixes);
   CHECK(again.built.empty());
   CHECK(built.size() == 2);
+  for (const char* ending : {".idx", ".bin"}) {
+    std::filesystem::resize_file(prefixes[1].string() + ending, 1);
+    CHECK(tokenize_cached(sources, *tokenizer, options).prefixes == prefixes);
+    CHECK(all_tokens(TokenStream(std::vector{prefixes[1]})) == std::vector<int64_t>{'b', 256});
+  }
+  CHECK(built == std::vector<std::string>{"a.jsonl", "b.txt", "damaged b.txt", "damaged b.txt"});
+  built.resize(2);
   write_file(folder / "b.txt", "bb");
   CHECK(tokenize_cached(sources, *tokenizer, options).prefixes[1] != prefixes[1]);
   CHECK(built == std::vector<std::string>{"a.jsonl", "b.txt", "b.txt"});
