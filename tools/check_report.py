@@ -4,7 +4,7 @@
 
     tools/check_report.py runs/quickstart/report.html     # exit 1 and one line per problem
 
-Every page is seen in windows of 800, 1200 and 1920 pixels, on every x axis, with and without smoothing, logarithm and outliers.
+Every page is seen in windows of 800, 1200, 1400 and 1920 pixels, on every x axis, with and without smoothing, logarithm and outliers.
 """
 import json
 import pathlib
@@ -19,9 +19,11 @@ const problems = new Set();
 const look = where => {
   const say = what => problems.add(where + ': ' + what);
   if (document.documentElement.scrollWidth > innerWidth) say('the page is wider than the window');
-  for (const node of document.querySelectorAll('.tile, .tile > *, .title, .legend, .controls'))
+  for (const node of document.querySelectorAll('.tile, .tile > *, .title, .legend, .controls' + (innerWidth < 1400 ? '' : ', #summary .scroll')))
     if (node.scrollWidth > node.clientWidth + 1 && node.clientWidth) say('cut off: ' + node.textContent);
   if (/\b(nan|undefined|infinity|null|\[object)/i.test(document.querySelector('main').innerText)) say('not a number in the text');
+  for (const cell of document.querySelectorAll('td.code > div'))
+    if (cell.clientWidth && (cell.clientWidth < 120 || cell.clientWidth > 640)) say(`a value ${cell.clientWidth} px wide: ` + cell.textContent);
   for (const {view} of charts) {
     const a = view.area, frame = {left: 0, right: view.width, top: 0, bottom: view.height};
     for (const node of view.svg.querySelectorAll('path, circle, line, text')) {
@@ -57,7 +59,7 @@ def problems(page, width):
 
 
 def main():
-    bad = [f"{page}: {what}" for page in sys.argv[1:] for width in (800, 1200, 1920) for what in problems(pathlib.Path(page), width)]
+    bad = [f"{page}: {what}" for page in sys.argv[1:] for width in (800, 1200, 1400, 1920) for what in problems(pathlib.Path(page), width)]
     print("\n".join(bad) or f"report: {len(sys.argv) - 1} pages, nothing wrong")
     return 1 if bad else 0
 

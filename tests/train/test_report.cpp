@@ -233,9 +233,21 @@ TEST_CASE("a run of no step, of one, and one without a finite loss") {
 }
 
 TEST_CASE("a folder without a run is named") {
+  const ScratchFolder folder;
+  const std::string at = folder.path().string();
   CHECK_THROWS_WITH_AS(
-      report_data("/tmp/no-run-here"),
-      "/tmp/no-run-here: no metrics.jsonl there. Name the folder that a run wrote, its run.output.", IoError);
+      report_data(folder / "runs/none"),
+      (at + "/runs/none: no such folder. Name the output folder of a run (run.output).").c_str(),
+      ConfigError);
+  std::filesystem::create_directories(folder / "runs/first");
+  std::filesystem::create_directories(folder / "runs/empty");
+  std::ofstream(folder / "runs/first/metrics.jsonl").flush();
+  const std::string near =
+      " Name the output folder of a run (run.output). Runs with metrics: " + at + "/runs/first.";
+  CHECK_THROWS_WITH_AS(report_data(folder / "runs/none"), (at + "/runs/none: no such folder." + near).c_str(),
+                       ConfigError);
+  CHECK_THROWS_WITH_AS(report_data(folder / "runs/empty"),
+                       (at + "/runs/empty: holds no metrics.jsonl." + near).c_str(), ConfigError);
   CHECK_THROWS_WITH_AS(write_report({}),
                        "report: no run folder given. Write for example: colossal report runs/first.",
                        ConfigError);

@@ -14,12 +14,15 @@
 #include "colossal/train/monitor/metrics.h"
 #include "colossal/train/monitor/report_page.h"
 #include "colossal/train/monitor/run_folder.h"
+#include "colossal/train/named_folder.h"
 
 namespace colossal::train {
 namespace {
 
 // More points than a screen has columns by far; longer runs are thinned evenly, evaluations kept.
 constexpr size_t kMaxPoints = 20000;
+
+constexpr const char* kRunFolders = "the output folder of a run (run.output)";
 
 Json shown(double value) {
   if (!std::isfinite(value)) return nullptr;
@@ -175,9 +178,9 @@ std::string embedded(const Json& json) {
 Json report_data(const std::filesystem::path& run) {
   const RunFolder folder{run};
   std::error_code ignored;
+  check_named_folder(run, kRunFolders, Runs::with_metrics);
   if (!std::filesystem::exists(folder.metrics(), ignored)) {
-    throw IoError(fmt::format("{}: no metrics.jsonl there. Name the folder that a run wrote, its run.output.",
-                              run.string()));
+    refuse_named_folder(run, "holds no metrics.jsonl", kRunFolders, Runs::with_metrics);
   }
   const std::vector<StepMetrics> all = read_metrics(folder.metrics());
   Json data = columns_of(all);

@@ -14,8 +14,8 @@
 
 namespace colossal::train {
 
-// What the page shows of one run folder: columns of metrics.jsonl, samples, configuration, environment. IoError
-// when the folder has no metrics.jsonl; everything else may be missing.
+// What the page shows of one run folder: columns of metrics.jsonl, samples, configuration, environment. ConfigError
+// when there is no such folder, or no metrics.jsonl in it; everything else may be missing.
 Json report_data(const std::filesystem::path& run);
 
 // The whole page around the data of some runs.

@@ -46,8 +46,8 @@ const logTicks = (low, high, what) => {
   return within.length >= 2 ? within.map(v => [v, number(v)]) : ticks(low, high, 5, what).filter(([v]) => v > 0);
 };
 
-// From the least value to the largest; a few that would flatten all others (the first steps, mostly) are left out unless asked for.
-const limits = (values, zero, outliers) => {
+// [least, largest] of one curve; a few values that would flatten all others (the first steps, mostly) are left out unless asked for.
+const extent = (values, outliers) => {
   values.sort((a, b) => a - b);
   let low = values[0], high = values[values.length - 1];
   const at = share => values[Math.floor((values.length - 1) * share)], band = at(0.98) - at(0.02);
@@ -55,6 +55,12 @@ const limits = (values, zero, outliers) => {
     if (high - at(0.02) > 4 * band) high = at(0.98) + 0.3 * band;
     if (at(0.98) - low > 4 * band) low = at(0.02) - 0.3 * band;
   }
+  return [low, high];
+};
+// An axis for all curves: what is rare in one may be the rule in another, so each is judged by itself.
+const limits = (curves, zero, outliers) => {
+  const all = curves.map(values => extent(values, outliers));
+  let low = Math.min(...all.map(e => e[0])), high = Math.max(...all.map(e => e[1]));
   if (zero) low = Math.min(0, low);
   if (high > low) return [low, high];
   const pad = Math.abs(high) * 0.1 || 1;
@@ -137,9 +143,9 @@ class Chart {
     let [x0, x1] = range ?? [Math.min(...series.map(s => s.x[0])), Math.max(...series.map(s => s.x[s.x.length - 1]))];
     const single = x0 === x1;
     if (single) { x0 -= 0.5; x1 += 0.5; }
-    const values = series.flatMap(s => s.y.filter((v, i) => v !== null && s.x[i] >= x0 && s.x[i] <= x1));
-    const log = this.view.log && values.every(v => v > 0), t = log ? Math.log10 : v => v, back = log ? v => 10 ** v : v => v;
-    const [low, high] = values.length ? limits(values, this.zero && !log, outliers || log) : [0, 1];
+    const curves = series.map(s => s.y.filter((v, i) => v !== null && s.x[i] >= x0 && s.x[i] <= x1)).filter(c => c.length);
+    const log = this.view.log && curves.every(c => c.every(v => v > 0)), t = log ? Math.log10 : v => v, back = log ? v => 10 ** v : v => v;
+    const [low, high] = curves.length ? limits(curves, this.zero && !log, outliers || log) : [0, 1];
     const pad = (t(high) - t(low)) * 0.05, top = t(high) + pad, bottom = t(low) - (this.zero && low === 0 ? 0 : pad);
     this.area = area;
     this.px = x => area.left + (x - x0) / (x1 - x0) * (area.right - area.left);

@@ -140,6 +140,9 @@ function drawSamples() {
   byId('samples').append(el('h2', {}, 'Samples, newest first'), list);
 }
 
+// Long values break behind their separators, not within words.
+const breakable = text => text.split(/(?<=[/,;:=_])/).flatMap((part, i) => i ? [el('wbr'), part] : [part]);
+
 // One row per key; keys whose value is not the same in all runs come first.
 function drawTable(id, title, pick, open) {
   const keys = [...new Set(runs.flatMap(run => Object.keys(pick(run))))];
@@ -149,7 +152,7 @@ function drawTable(id, title, pick, open) {
     el('th', {}, chipOf(run, i))))] : []));
   for (const key of [...keys.filter(differs), ...keys.filter(k => !differs(k))])
     table.append(el('tr', differs(key) ? {class: 'changed'} : {}, el('td', {class: 'mono'}, key),
-      ...runs.map(run => el('td', {class: 'code'}, String(pick(run)[key] ?? '')))));
+      ...runs.map(run => el('td', {class: 'code'}, el('div', {}, ...breakable(String(pick(run)[key] ?? '')))))));
   const details = el('details', open ? {open: ''} : {}, el('summary', {}, title), el('div', {class: 'card scroll'}, table));
   byId(id).append(details);
 }

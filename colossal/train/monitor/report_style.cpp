@@ -36,7 +36,8 @@ th { color: var(--soft); font-weight: 550; font-size: 12px; }
 tr:last-child td { border-bottom: 0; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 td.code, pre, .mono { font-family: ui-monospace, "SF Mono", "Cascadia Mono", Menlo, "DejaVu Sans Mono", monospace; font-size: 12.5px; }
-td.code { overflow-wrap: anywhere; }
+td.number .note { white-space: normal; min-width: 9ch; }
+td.code > div { min-width: 22ch; max-width: 72ch; overflow-wrap: anywhere; }
 tr.changed td { background: var(--changed); }
 .scroll { overflow-x: auto; }
 .controls { position: sticky; top: 0; z-index: 5; display: flex; flex-wrap: wrap; align-items: center; gap: 8px 22px;
@@ -51,7 +52,7 @@ button:hover, select:hover { border-color: var(--soft); }
 .runs { display: flex; flex-wrap: wrap; gap: 6px; }
 .runs:empty { display: none; }
 .chip { display: inline-flex; align-items: center; gap: 7px; text-align: left; overflow-wrap: anywhere; }
-td .chip { min-width: 22ch; }
+td .chip { min-width: 16ch; }
 .chip.off { opacity: 0.45; text-decoration: line-through; }
 .dot { width: 10px; height: 10px; border-radius: 50%; display: inline-block; flex: none; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)); gap: 12px; }
