@@ -25,6 +25,9 @@ enum class ExitCode : int {
   preempted = 143,  // SIGTERM: saved, then left
 };
 
+// Every rank of a run ends with this code by itself and for the same reason, so that rank 0 can say it for all.
+bool found_by_all_ranks(ExitCode code);
+
 // Base of all errors that Colossal throws on purpose.
 class Error : public std::runtime_error {
  public:

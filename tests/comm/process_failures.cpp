@@ -110,20 +110,21 @@ TEST_CASE("an exception on one rank is the only message, and its exit code that 
   const ScratchFolder scratch;
   const Finished r = run("throw:1:40", {"--recorder", scratch.path().string()});
   INFO(r.output);
-  CHECK(r.exit_code == 12);
-  CHECK(count(r.output, "colossal: rank 1: loss is NaN at step 40\n") == 1);
-  CHECK(count(r.output, "loss is NaN") == 1);
+  CHECK(r.exit_code == 3);
+  CHECK(count(r.output, "colossal: rank 1: corpus.bin: unreadable at step 40\n") == 1);
+  CHECK(count(r.output, "corpus.bin") == 1);
   CHECK(count(r.output, "colossal: ") == 2);  // that one and the launcher's
-  CHECK(count(r.output, "colossal: rank 1 ended with exit code 12; ranks 0 and 2 stopped after it.") == 1);
+  CHECK(count(r.output, "colossal: rank 1 ended with exit code 3; ranks 0 and 2 stopped after it.") == 1);
   CHECK(std::filesystem::is_empty(scratch.path()));  // it has said why: no flight recorders
 }
 
 TEST_CASE("two ranks fail, one after the other: the first failure is shown first, and its exit code kept") {
   const Finished r = run("twice:1:40");
   INFO(r.output);
-  CHECK(r.exit_code == 12);
-  CHECK(in_order(r.output, {"colossal: rank 1: loss is NaN at step 40\n", "colossal: rank 0: disk full\n",
-                            "colossal: rank 1 ended with exit code 12; ranks 0 and 2 stopped after it.\n"}));
+  CHECK(r.exit_code == 3);
+  CHECK(in_order(r.output,
+                 {"colossal: rank 1: corpus.bin: unreadable at step 40\n", "colossal: rank 0: disk full\n",
+                  "colossal: rank 1 ended with exit code 3; ranks 0 and 2 stopped after it.\n"}));
   CHECK(count(r.output, "colossal: ") == 3);
 }
 
@@ -133,6 +134,9 @@ TEST_CASE("what all ranks find is said once, by rank 0, be it the last to find i
     CHECK(r.exit_code == 2);
     CHECK(r.output == "run.toml:1: a mistake that all ranks find.\n");
   }
+  const Finished diverged = run("diverge:0:300");
+  CHECK(diverged.exit_code == 12);
+  CHECK(diverged.output == "colossal: step 4: NaN or Inf in the loss.\n");
 }
 
 TEST_CASE("a mistake that one rank alone finds is said by it") {

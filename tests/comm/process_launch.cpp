@@ -49,12 +49,14 @@ TEST_CASE("started by hand") {
   for (const Finished& run : runs) CHECK(run.exit_code == 0);
 }
 
-TEST_CASE("SIGTERM to the launcher reaches every rank") {
-  const Finished run =
-      run_program({"--launch", "2", "--until-stopped"}, {.signals = {{SIGTERM, "first step done"}}});
-  INFO(run.output);
-  CHECK(run.exit_code == 143);
-  CHECK(count(run.output, "stopped by a signal") == 1);
+TEST_CASE("SIGTERM and SIGHUP to the launcher reach every rank") {
+  for (const int signal : {SIGTERM, SIGHUP}) {
+    const Finished run =
+        run_program({"--launch", "2", "--until-stopped"}, {.signals = {{signal, "first step done"}}});
+    INFO(run.output);
+    CHECK(run.exit_code == 143);
+    CHECK(count(run.output, "stopped by a signal") == 1);
+  }
 }
 
 // Rank 1 stops itself after the first step, so that nobody can stop in order.

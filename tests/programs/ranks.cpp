@@ -5,7 +5,8 @@
 //   torchrun --no-python --nproc-per-node 2 ranks --steps 5
 //
 // Events, as name:rank:step: kill, segfault, stop (SIGSTOP), exit (without goodbye), throw, refuse, kill-parent, skip (leaves one
-// collective out), slow (works for 1.5 timeouts first), twice (throws, and rank 0 half a second later something else); config: all ranks find a mistake at once, this one `step` milliseconds later.
+// collective out), slow (works for 1.5 timeouts first), twice (throws, and rank 0 half a second later something else); config, diverge: all ranks find a mistake
+// (NaN) at once, this one `step` milliseconds later.
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -50,7 +51,8 @@ void misbehave(const std::string& event, const Request& request, World& world, i
   if (event == "stop") kill(getpid(), SIGSTOP);
   if (event == "exit") _exit(0);
   if (event == "twice") work_for(0.1);  // by then rank 0 is at this step, too
-  if (event == "throw" || event == "twice") throw NumericsError(fmt::format("loss is NaN at step {}", step));
+  if (event == "throw" || event == "twice")
+    throw IoError(fmt::format("corpus.bin: unreadable at step {}", step));
   if (event == "refuse")
     throw ConfigError(fmt::format("run.toml:1: a mistake that rank {} finds.", world.rank()));
   if (event == "kill-parent") kill(getppid(), SIGKILL);
@@ -115,8 +117,10 @@ int main(int argc, char** argv) {
     if (request.launch > 0 && environment.launcher == "single")
       return launch_local(request.launch, {argv, argv + argc});
     world = World::connect(environment, options_of(request));
-    if (const std::vector<std::string> event = split(request.event, ':'); event[0] == "config") {
+    if (const std::vector<std::string> event = split(request.event, ':');
+        event[0] == "config" || event[0] == "diverge") {
       if (world->rank() == std::stoi(event[1])) work_for(1e-3 * std::stoi(event[2]));
+      if (event[0] == "diverge") throw NumericsError("step 4: NaN or Inf in the loss.");
       throw ConfigError("run.toml:1: a mistake that all ranks find.");
     }
     const clock_t before = clock();

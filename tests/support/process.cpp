@@ -67,6 +67,7 @@ Running start(std::vector<std::string> arguments, const RunOptions& options) {
   if (running.pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setpgid(0, 0);
+    std::signal(SIGHUP, SIG_DFL);  // tests may run below nohup
     dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
     dup2(ends[1], STDOUT_FILENO);
     dup2(ends[1], STDERR_FILENO);

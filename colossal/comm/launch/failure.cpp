@@ -40,11 +40,12 @@ int report(const std::exception& error, World* world) {
   } else if (world == nullptr && config) {
     say = first_of_host();
   }
-  const bool several = world != nullptr && world->size() > 1;
+  const bool one_of_several = world != nullptr && world->size() > 1 && !found_by_all_ranks(failure.code);
   if (say)
-    print(config ? failure.message
-                 : fmt::format("colossal: {}{}", several ? fmt::format("rank {}: ", world->rank()) : "",
-                               failure.message));
+    print(config
+              ? failure.message
+              : fmt::format("colossal: {}{}", one_of_several ? fmt::format("rank {}: ", world->rank()) : "",
+                            failure.message));
   return static_cast<int>(code);
 }
 

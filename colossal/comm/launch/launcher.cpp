@@ -23,6 +23,11 @@ int usable_cores() {
   return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
+bool is_ignored(int number) {
+  struct sigaction found = {};
+  return sigaction(number, nullptr, &found) == 0 && found.sa_handler == SIG_IGN;
+}
+
 std::string random_name() {
   std::random_device device;
   return fmt::format("{:08x}{:08x}", device(), device());
@@ -88,8 +93,8 @@ class Launcher {
   void block_signals() {
     sigset_t ours;
     sigemptyset(&ours);
-    for (int s : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD, SIGTSTP, SIGCONT, SIGPIPE})
-      sigaddset(&ours, s);
+    for (int s : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGCHLD, SIGTSTP, SIGCONT, SIGPIPE}) sigaddset(&ours, s);
+    if (!is_ignored(SIGHUP)) sigaddset(&ours, SIGHUP);  // a blocked one would come in spite of nohup
     sigprocmask(SIG_BLOCK, &ours, &found_mask_);
     sigdelset(&ours, SIGPIPE);  // write() reports it
     signals_ = Socket(signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK));

@@ -13,7 +13,7 @@
 namespace colossal::comm {
 namespace {
 
-constexpr int kSignals[3] = {SIGTERM, SIGINT, SIGUSR1};
+constexpr int kSignals[] = {SIGTERM, SIGHUP, SIGINT, SIGUSR1};
 
 // A handler can reach nothing but process-wide state; lock-free atomics are safe in it.
 // NOLINTBEGIN(cppcoreguidelines-avoid-non-const-global-variables)
@@ -23,7 +23,7 @@ std::atomic<bool> says{false}, on_terminal{false};
 // Handlers belong to the process, and so does what they replaced.
 std::mutex handlers_mutex;
 int num_objects = 0;
-struct sigaction previous[3];
+struct sigaction previous[std::size(kSignals)];
 // NOLINTEND(cppcoreguidelines-avoid-non-const-global-variables)
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
@@ -70,13 +70,17 @@ SignalFlags::SignalFlags() {
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (int i = 0; i < 3; i++) sigaction(kSignals[i], &action, &previous[i]);
+  for (size_t i = 0; i < std::size(kSignals); i++) {
+    sigaction(kSignals[i], nullptr, &previous[i]);
+    const bool nohup = kSignals[i] == SIGHUP && previous[i].sa_handler == SIG_IGN;
+    if (!nohup) sigaction(kSignals[i], &action, nullptr);
+  }
 }
 
 SignalFlags::~SignalFlags() {
   std::lock_guard lock(handlers_mutex);
   if (--num_objects > 0) return;
-  for (int i = 0; i < 3; i++) sigaction(kSignals[i], &previous[i], nullptr);
+  for (size_t i = 0; i < std::size(kSignals); i++) sigaction(kSignals[i], &previous[i], nullptr);
 }
 
 bool SignalFlags::take_save_request() { return save_asked.exchange(false); }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signals as requests that a training loop reads between steps.
 //
-//   SignalFlags signals;                       // SIGUSR1: save; SIGTERM, SIGINT: save and stop
+//   SignalFlags signals;                       // SIGUSR1: save; SIGTERM, SIGHUP, SIGINT: save and stop
 //   if (signals.take_save_request()) save();
 //   if (signals.stop_requested()) break;
 //
+// A SIGHUP that is ignored when the first object is made (nohup) stays ignored.
 // Ranks receive signals at different steps: decide together (all_reduce max of the flags) before acting.
 // The first SIGINT says that a second one ends the process at once, without saving, and a second one says that it did (under our
 // own launcher the launcher says so, elsewhere rank 0). Once the last object is gone signals have their default action.

@@ -109,6 +109,7 @@ void Hub::handle(Member& member, const Json& message) try {
   if (message.contains("decided")) {  // by the other hub
     decided_ = true;
     if (!first_failure_) first_failure_ = message.value("decided", "");
+    if (speaker_ < 0) speaker_ = message.value("speaker", -1);
   }
   if (message.contains("bye")) {
     ranks_[member.rank].link = Link::left;
@@ -139,11 +140,13 @@ void Hub::heartbeat(Member& member, const Json& beat) {
 // keep quiet.
 void Hub::failed(Member& member, const Json& message) {
   const auto code = static_cast<ExitCode>(message.value("code", 1));
-  const bool echo = code == ExitCode::peer_lost, alike = code == ExitCode::config;
+  const bool echo = code == ExitCode::peer_lost, alike = found_by_all_ranks(code);
   const Failure failure{member.rank, message.value("fail", ""), echo,
                         now_ + (alike && member.rank == 0 ? kAlike : kEcho)};
   if (decided_) {
-    if (on_duty()) member.channel.send({{"speak", !echo && failure.text != first_failure_}});
+    // Both hubs may answer the rank that speaks: they must say the same.
+    const bool own_words = !echo && failure.text != first_failure_;
+    if (on_duty()) member.channel.send({{"speak", own_words || member.rank == speaker_}});
   } else if (echo || alike) {
     waiting_.push_back(failure);
   } else if (on_duty()) {
@@ -162,12 +165,13 @@ const Hub::Failure* Hub::first_to_fail() const {
 
 void Hub::let_speak(const Failure& first) {
   first_failure_ = first.text;
+  speaker_ = first.rank;
   for (Member& m : members_)
     if (m.rank == first.rank) m.channel.send({{"speak", true}});
   const std::string reason =
       fmt::format("rank {} failed {}: {}", first.rank, describe_position(ranks_[first.rank]),
                   first.text.substr(0, first.text.find('\n')));
-  announce({ExitCode::peer_lost, reason, reason}, first.rank);
+  announce({.code = ExitCode::peer_lost, .reason = reason, .report = reason, .speaker = first.rank});
 }
 
 void Hub::drop_closed() {
@@ -197,7 +201,7 @@ void Hub::decide() {
   if (decided_ || !on_duty() || (lost_ && now_ - *lost_ < kSettle)) return;
   if (std::optional<Verdict> verdict = judge(ranks_, now_, options_.judge)) {
     options_.print(verdict->report + where_to_look(verdict->report));
-    announce(*verdict, -1);
+    announce(*verdict);
   } else if (const Failure* first = first_to_fail()) {
     let_speak(*first);
   }
@@ -210,15 +214,16 @@ std::string Hub::where_to_look(const std::string& report) const {
          recorder_paths(options_.recorder_folder);
 }
 
-void Hub::announce(const Verdict& verdict, int except) {
+void Hub::announce(const Verdict& verdict) {
   decided_ = true;
   // Where a rank has said itself what is wrong, nobody asks what the others were doing.
   const Json message = {{"verdict", verdict.reason},
-                        {"dump", except < 0},
+                        {"dump", verdict.speaker < 0},
+                        {"speaker", verdict.speaker},
                         {"code", static_cast<int>(verdict.code)},
                         {"first", first_failure_.value_or("")}};
   for (Member& m : members_) {
-    if (m.rank < 0 || m.rank == except) continue;
+    if (m.rank < 0 || m.rank == verdict.speaker) continue;
     for (const Failure& f : waiting_)
       if (f.rank == m.rank && !f.echo && f.text != first_failure_) m.channel.send({{"speak", true}});
     m.channel.send(message);

@@ -66,7 +66,7 @@ class Hub {
   bool on_duty() const;
   void decide();
   std::string where_to_look(const std::string& report) const;
-  void announce(const Verdict& verdict, int except);
+  void announce(const Verdict& verdict);
 
   Options options_;
   Listener listener_;
@@ -76,6 +76,7 @@ class Hub {
   std::vector<Failure> waiting_;           // failures that another rank may have better words for
   std::optional<Clock::time_point> lost_;  // when the first connection broke
   std::optional<std::string> first_failure_;
+  int speaker_ = -1;  // Verdict::speaker, once decided
   bool decided_ = false;
   Clock::time_point now_;
   Clock::time_point last_sign_;

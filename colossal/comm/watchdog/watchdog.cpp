@@ -139,7 +139,7 @@ void Watchdog::listen(Hubward& hub) {
     }
     if (message->contains("verdict"))
       pass({static_cast<ExitCode>(message->value("code", 10)), message->value("verdict", ""),
-            message->value("first", "")},
+            message->value("first", ""), message->value("speaker", -1)},
            message->value("dump", false) ? Dump::yes : Dump::no);
   }
 }
@@ -158,7 +158,7 @@ void Watchdog::pass(Verdict verdict, Dump dump) {
     verdict_ = verdict;
     changed_.notify_all();
   }
-  for (Hubward& h : hubs_) h.channel.send({{"decided", verdict.report}});
+  for (Hubward& h : hubs_) h.channel.send({{"decided", verdict.report}, {"speaker", verdict.speaker}});
   deadline_ = Clock::now() + options_.grace;
   if (options_.abort) options_.abort(verdict.reason);
 }

@@ -52,9 +52,8 @@ class Watchdog {
   void set_step(int64_t step);
 
   // This rank ends with an error: tells the others, which stop. True when this rank should print the message:
-  // it is the first to fail, or fails for a reason of its own. Of several that fail with the same ExitCode::config
-  // that is rank 0, and a rank that alone does waits 1.5 s for the others. Takes up to 3 s when the cause is still
-  // being found out.
+  // it is the first to fail, or fails for a reason of its own. Of what is found_by_all_ranks() that is rank 0, and a
+  // rank that alone finds it waits 1.5 s for the others. Takes up to 3 s when the cause is still being found out.
   bool report(const std::string& message, ExitCode code);
 
   // Set once the run is lost for a reason outside this rank.
