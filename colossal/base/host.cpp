@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <limits>
 #include <optional>
 #include <string>
 
@@ -16,9 +17,9 @@ int64_t number_after(const fs::path& path, const std::string& word) {
   std::ifstream in(path);
   for (std::string name; in >> name;) {
     int64_t number = 0;
-    in >> number;
+    if (!(in >> number)) in.clear();
     if (name == word) return number;
-    in.ignore(64, '\n');
+    in.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
   }
   return 0;
 }
@@ -55,6 +56,10 @@ HostMemory host_memory(const fs::path& root) {
     }
     if (group.empty()) return memory;
   }
+}
+
+int64_t process_bytes(const fs::path& root) {
+  return 1024 * number_after(root / "proc/self/smaps_rollup", "Private_Dirty:");
 }
 
 }  // namespace colossal

@@ -15,10 +15,10 @@ namespace colossal::checkpoint {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr std::string_view kAdvice = " Use an older checkpoint (`colossal checkpoint list`).";
+
 [[noreturn]] void damaged(const fs::path& path, const std::string& what) {
-  throw IoError(
-      fmt::format("{}: {}. Use an older checkpoint (`colossal checkpoint list`).", path.string(), what),
-      ExitCode::checkpoint);
+  throw IoError(fmt::format("{}: {}.{}", path.string(), what, kAdvice), ExitCode::checkpoint);
 }
 
 Manifest open_manifest(const fs::path& folder) {
@@ -103,6 +103,8 @@ at::Tensor narrowed(at::Tensor x, const tensor::Slice& slice) {
 }
 
 }  // namespace
+
+std::string damage_alone(const std::string& message) { return message.substr(0, message.find(kAdvice)); }
 
 Checkpoint::Checkpoint(const fs::path& folder) : folder_(folder), manifest_(open_manifest(folder)) {}
 

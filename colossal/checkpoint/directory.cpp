@@ -57,6 +57,13 @@ bool is_file(int fd, const fs::path& path) {
          open.st_dev == there.st_dev;
 }
 
+// Renamed first: a crash in the middle must not leave half a folder under a checkpoint's name.
+void remove(const Found& found) {
+  const fs::path aside = found.folder.parent_path() / fmt::format(".aside-old-{}", found.step);
+  fs::rename(found.folder, aside);
+  fs::remove_all(aside);
+}
+
 // Whether nothing else lies in the folder of `file`.
 bool holds_only(const fs::path& file) {
   std::error_code error;
@@ -128,12 +135,12 @@ void prune(const fs::path& folder, int64_t keep) {
     if (found.problem.empty()) complete.push_back(std::move(found));
   }
   const auto surplus = static_cast<int64_t>(complete.size()) - keep;
-  for (int64_t i = 0; i < surplus; ++i) {
-    // Renamed first: a crash in the middle must not leave half a folder under a checkpoint's name.
-    const fs::path aside = folder / fmt::format(".aside-old-{}", complete[i].step);
-    fs::rename(complete[i].folder, aside);
-    fs::remove_all(aside);
-  }
+  for (int64_t i = 0; i < surplus; ++i) remove(complete[i]);
+}
+
+void clear(const fs::path& folder) {
+  prune(folder, 0);
+  for (const Found& found : list(folder)) remove(found);
 }
 
 FolderLock::FolderLock(const fs::path& folder)

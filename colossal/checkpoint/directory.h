@@ -39,6 +39,9 @@ Chosen newest_good(const std::filesystem::path& folder, const comm::Group& all);
 // Removes what crashed saves left aside and, when keep > 0, all but the newest `keep` complete checkpoints.
 void prune(const std::filesystem::path& folder, int64_t keep);
 
+// Removes all checkpoints, and what crashed saves left aside.
+void clear(const std::filesystem::path& folder);
+
 // Holds a run's checkpoint folder against other runs, from construction to destruction. IoError names the process that holds it.
 // A folder that it had to make is removed again when nothing has been saved in it.
 class FolderLock {

@@ -7,6 +7,7 @@
 
 #include "colossal/base/error.h"
 #include "colossal/base/file.h"
+#include "colossal/base/read_json.h"
 #include "colossal/base/text.h"
 #include "colossal/checkpoint/foreign_layout.h"
 #include "colossal/comm/collectives.h"
@@ -19,9 +20,8 @@ namespace {
 constexpr size_t kMostListed = 20;  // of each kind of problem
 
 Json read_config(const std::filesystem::path& path) {
-  Json json = Json::parse(read_file(path), nullptr, false);
-  if (json.is_discarded() || !json.is_object())
-    throw ConfigError(fmt::format("{}: is not a JSON object", path.string()));
+  Json json = read_json(path);
+  if (!json.is_object()) throw ConfigError(fmt::format("{}: is not a JSON object", path.string()));
   if (!json.contains("model_type") || !json["model_type"].is_string()) {
     throw ConfigError(fmt::format("{}: has no model_type", path.string()));
   }

@@ -46,6 +46,9 @@ struct SaveRequest {
 // Collective over `all`. Returns the folder of the finished checkpoint. IoError on every rank when any rank cannot write.
 std::filesystem::path save(const SaveRequest& request, const comm::Group& all);
 
+// The message of damage without its advice to use an older checkpoint: for callers that look at all of them.
+std::string damage_alone(const std::string& message);
+
 // A checkpoint opened for reading. Thread-safe.
 class Checkpoint {
  public:

@@ -8,52 +8,17 @@
 #include "colossal/checkpoint/store.h"
 #include "colossal/cli/command.h"
 #include "colossal/train/export.h"
+#include "colossal/train/named_folder.h"
 
 namespace colossal::cli {
 namespace fs = std::filesystem;
 namespace {
 
-// The output folders of runs in `place` that have checkpoints, by name.
-std::vector<std::string> runs_with_checkpoints(const fs::path& place) {
-  std::vector<std::string> runs;
-  std::error_code error;
-  for (fs::directory_iterator it(place, error), end; !error && it != end; it.increment(error)) {
-    try {
-      if (!checkpoint::list(it->path() / "checkpoints").empty())
-        runs.push_back(it->path().lexically_normal().string());
-    } catch (const fs::filesystem_error&) {
-      // One that cannot be read is none to name.
-    }
-  }
-  std::sort(runs.begin(), runs.end());
-  return runs;
-}
-
-// What to name instead of `dir`: the runs in it, else those beside it, else those where runs are by default.
-[[noreturn]] void refuse(const fs::path& dir, const std::string& why) {
-  std::vector<std::string> near;
-  for (const fs::path& place :
-       {dir, (dir / "").lexically_normal().parent_path().parent_path(), fs::path("runs")}) {
-    if (near.empty()) near = runs_with_checkpoints(place.empty() ? "." : place);
-  }
-  constexpr size_t kMost = 5;
-  const std::string more = near.size() > kMost ? fmt::format(" and {} more", near.size() - kMost) : "";
-  near.resize(std::min(near.size(), kMost));
-  throw IoError(
-      fmt::format("{}: {}. Name the output folder of a run (run.output), or one of its checkpoints.{}",
-                  dir.string(), why,
-                  near.empty() ? "" : fmt::format(" Runs with checkpoints: {}{}.", join(near, ", "), more)),
-      ExitCode::checkpoint);
-}
+constexpr const char* kWanted = "the output folder of a run (run.output), or one of its checkpoints";
 
 // DIR may be a checkpoint, the folder of checkpoints, or a run's output folder.
 fs::path checkpoints_below(const fs::path& dir) {
-  if (!fs::exists(dir)) refuse(dir, "there is no such folder");
-  if (!fs::is_directory(dir)) {
-    throw IoError(
-        fmt::format("{}: is a file. Name the output folder of a run, or a checkpoint.", dir.string()),
-        ExitCode::checkpoint);
-  }
+  train::check_named_folder(dir, kWanted);
   return fs::is_directory(dir / "checkpoints") ? dir / "checkpoints" : dir;
 }
 
@@ -68,7 +33,7 @@ std::vector<checkpoint::Found> found_in(const fs::path& dir) {
   } else {
     found = checkpoint::list(checkpoints_below(dir));
   }
-  if (found.empty()) refuse(dir, "holds no checkpoint");
+  if (found.empty()) train::refuse_named_folder(dir, "holds no checkpoint", kWanted);
   return found;
 }
 
@@ -89,17 +54,23 @@ int list(const std::string& dir) {
 }
 
 int verify(const std::string& dir) {
-  int status = 0;
+  std::string newest_good;
+  bool damaged = false;
   for (const checkpoint::Found& found : found_in(dir)) {
     try {
       checkpoint::Checkpoint(found.folder).verify();
-      fmt::print("{}: good\n", found.folder.string());
+      newest_good = found.folder.string();
+      fmt::print("{}: good\n", newest_good);
     } catch (const Error& error) {
-      fmt::print("{}\n", error.what());
-      status = static_cast<int>(ExitCode::checkpoint);
+      fmt::print("{}\n", checkpoint::damage_alone(error.what()));
+      damaged = true;
     }
   }
-  return status;
+  if (!damaged) return 0;
+  fmt::print("{}\n", newest_good.empty()
+                         ? "No checkpoint is good. Put a copy of one in its place, or train anew."
+                         : "The newest good one, which --resume takes: " + newest_good);
+  return static_cast<int>(ExitCode::checkpoint);
 }
 
 int write_export(const std::string& dir, const std::string& output, train::Overwrite overwrite) {
@@ -107,8 +78,9 @@ int write_export(const std::string& dir, const std::string& output, train::Overw
                           ? checkpoint::Chosen{.folder = dir, .skipped = {}}
                           : checkpoint::newest_good(checkpoints_below(dir), comm::Group());
   for (const std::string& line : chosen.skipped) fmt::print(stderr, "skipped: {}\n", line);
-  if (!chosen.folder)
-    refuse(dir, chosen.skipped.empty() ? "holds no checkpoint" : "holds no good checkpoint");
+  if (!chosen.folder && chosen.skipped.empty())
+    train::refuse_named_folder(dir, "holds no checkpoint", kWanted);
+  if (!chosen.folder) throw IoError(fmt::format("{}: holds no good checkpoint", dir), ExitCode::checkpoint);
   const std::string lost = train::export_huggingface(*chosen.folder, output, overwrite);
   fmt::print("{}: exported to {}\n", chosen.folder->string(), output);
   if (!lost.empty()) {

@@ -113,7 +113,7 @@ void add_generate(CLI::App& app, Invocation& invocation) {
       ->add_option("--temperature", options->temperature,
                    "below 1 is safer, above 1 wilder; 0 takes the likeliest")
       ->type_name("X")
-      ->check(number(0));
+      ->check(number(0, 100));
   command->add_option("--top-k", options->top_k, "choose among the K likeliest tokens; 0: all")
       ->type_name("K")
       ->check(whole_number(0));

@@ -105,6 +105,22 @@ const CLI::Option* named_at_start(const CLI::App& app, const std::string& text) 
   return app.get_option_no_throw(text.substr(0, text.find_first_of(": ")));
 }
 
+// What is wrong with the values of all options: CLI11 stops at the first.
+std::string wrong_values(const CLI::App& app) {
+  std::vector<std::string> problems;
+  for (const CLI::Option* option : app.get_options()) {
+    try {
+      if (option->count() > 0) option->reduced_results();
+    } catch (const CLI::ValidationError& error) {
+      const std::string what = error.what();
+      problems.push_back(what + (what.ends_with('?') ? "" : "."));
+    } catch (const CLI::ParseError&) {
+      // Another kind of mistake: told when the values are right.
+    }
+  }
+  return join(problems, " ");
+}
+
 // CLI11's words are for programmers.
 std::string problem_of(const CLI::App& app, const CLI::ParseError& error,
                        const std::vector<std::string>& arguments) {
@@ -117,8 +133,7 @@ std::string problem_of(const CLI::App& app, const CLI::ParseError& error,
         word.size() > 2 && word.starts_with("-n") && std::isalpha(static_cast<unsigned char>(word[2]));
     if (glued && what.starts_with("-n:")) return unknown_option(called, word);
   }
-  if (dynamic_cast<const CLI::ValidationError*>(&error) != nullptr)
-    return what + (what.ends_with('?') ? "" : ".");
+  if (dynamic_cast<const CLI::ValidationError*>(&error) != nullptr) return wrong_values(*called.app);
   if (const std::vector<std::string> left = app.remaining(/*recurse=*/true); !left.empty()) {
     const std::string& word = left.front();
     return word.size() > 1 && word[0] == '-' ? unknown_option(called, word) : unknown_word(called, word);

@@ -5,6 +5,7 @@
 #include "colossal/base/error.h"
 #include "colossal/cli/command.h"
 #include "colossal/cli/options.h"
+#include "colossal/data/text_source.h"
 #include "colossal/data/tokenize_command.h"
 
 namespace colossal::cli {
@@ -31,6 +32,11 @@ int tokenize(const TokenizeCommand& options) {
     throw ConfigError(
         "command line: tokenize needs --jsonl, or --output FOLDER and at least one input. See `colossal "
         "tokenize --help`.");
+  try {
+    data::expand_sources(options.inputs);
+  } catch (const IoError& error) {
+    throw ConfigError(error.what());  // the command line names nothing to read
+  }
   data::tokenize_files(options.inputs, options.output, *tokenizer,
                        {.cache = options.output, .text_key = options.text_key, .threads = options.threads},
                        std::cout);

@@ -11,6 +11,7 @@
 #include "colossal/cli/options.h"
 #include "colossal/comm/launch/environment.h"
 #include "colossal/train/memory_check.h"
+#include "colossal/train/resume.h"
 #include "colossal/train/trainer.h"
 
 namespace colossal::cli {
@@ -19,7 +20,12 @@ namespace {
 struct TrainCommand {
   RunFile run;
   bool resume = false;
+  bool overwrite = false;
   bool profile = false;
+
+  train::Start start() const {
+    return resume ? train::Start::resume : overwrite ? train::Start::overwrite : train::Start::anew;
+  }
 };
 
 // An end that nobody asked for and that is not the run's own fault: a rank that was killed, is gone or hangs, or ran out of memory.
@@ -57,22 +63,32 @@ std::string way_on(const TrainCommand& options, const Invocation& invocation, co
            "for example, writes one every 100 steps.\n";
   }
   std::vector<std::string> words;
-  for (const std::string& word : invocation.arguments) words.push_back(quoted(word));
+  for (const std::string& word : invocation.arguments)
+    if (word != "--overwrite") words.push_back(quoted(word));
   if (!options.resume) words.emplace_back("--resume");
   return fmt::format("colossal: to go on from step {} ({}): {}\n", found.back().step,
                      found.back().folder.string(), join(words, " "));
 }
 
 int train(const TrainCommand& options, const Invocation& invocation) {
+  if (options.resume && options.overwrite) {
+    throw ConfigError(
+        "command line: --resume goes on with the run that run.output holds, --overwrite removes it. Give one "
+        "of them. See `colossal train --help`.");
+  }
   const train::RunConfig config =
       options.run.load();  // checked before any rank starts; every rank reads it again
   const train::LaunchOptions launch = train::launch_options(config);
-  if (const int ranks_here = ranks_to_check(options.run.num_ranks); ranks_here > 0)
-    train::check_memory(config, ranks_here);
+  if (const int ranks_here = ranks_to_check(options.run.num_ranks); ranks_here > 0) {
+    if (options.start() == train::Start::anew) train::check_holds_no_run(config);
+    const bool starts_ranks =
+        ranks_here > 1 && comm::environment_from_launcher().launcher == "single";  // else they are there
+    train::check_memory(config, ranks_here, starts_ranks ? process_bytes() : 0);
+  }
   const int64_t began = checkpoint::milliseconds_now();
   const int code =
       run_as_ranks(options.run.num_ranks, invocation, launch, [&](const train::Context& context) {
-        train::Trainer trainer(config, context, options.resume ? train::Resume::newest : train::Resume::no);
+        train::Trainer trainer(config, context, options.start());
         return static_cast<int>(trainer.run());
       });
   if (broke_down(code) && has_last_word())
@@ -88,13 +104,16 @@ void add_train(CLI::App& app, Invocation& invocation) {
   options->run.add_to(command)->required();
   command->add_flag("--resume", options->resume,
                     "go on from the newest good checkpoint under run.output, up to train.steps in all");
+  command->add_flag("--overwrite", options->overwrite,
+                    "begin anew where run.output holds a run: its checkpoints are removed");
   command->add_flag("--profile", options->profile,
                     "write a Chrome trace of every rank to <run.output>/profile (train.profile = true)");
   command->footer(
       "Examples:\n"
       "  colossal train configs/quickstart.toml -n 2\n"
       "  colossal train configs/quickstart.toml -n 2 --resume --set train.steps=700\n"
-      "Ctrl-C, SIGTERM: save after the step, then stop; SIGUSR1: save and go on. torchrun --no-python, "
+      "Ctrl-C, SIGTERM, SIGHUP: save after the step, then stop; SIGUSR1: save and go on. torchrun "
+      "--no-python, "
       "mpirun and srun can\n"
       "start the ranks instead of -n. `colossal config FILE` lists every key.");
   command->callback([=, &invocation] {

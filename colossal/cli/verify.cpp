@@ -31,15 +31,15 @@ train::ParallelSection layout_of(const VerifyCommand& options) {
           path));
     }
   }
-  return train::parse_parallel(options.set, world_size(options.num_ranks));
+  return train::verify_layout(options.model, options.set, world_size(options.num_ranks));
 }
 
 int verify(const VerifyCommand& options, const Invocation& invocation) {
   const train::VerifyOptions what = {
       .model = options.model, .reference = options.reference, .dtype = options.dtype};
+  train::check_verify(what, world_size(options.num_ranks));  // before any rank starts
   const train::ParallelSection layout = layout_of(options);
   const train::LaunchOptions launch = {.world = {}, .axes = train::mesh_axes(layout)};
-  train::check_verify(what, world_size(options.num_ranks));  // before any rank starts
   return run_as_ranks(options.num_ranks, invocation, launch, [&](const train::Context& context) {
     const train::VerifyReport report =
         train::verify(what, context.mesh, [&](std::shared_ptr<nn::StepState> state) {

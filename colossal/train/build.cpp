@@ -83,6 +83,11 @@ data::Datasets open_datasets(const RunConfig& config, const Context& context) {
     options.sizes = {loaded.vocab_size, image.size, image.channels, image.num_classes};
     options.next_sentence = loaded.next_sentence;
   }
+  options.tokenize.on_file = [](const data::TokenizeProgress& done) {
+    if (done.replaces_damaged)
+      fmt::print(stderr, "data: the tokens of {} in data.cache were damaged and are written anew\n",
+                 done.file.string());
+  };
   data::Datasets data;
   std::vector<std::string> problems;
   try {

@@ -111,15 +111,18 @@ std::vector<std::string> machine_warnings(int num_ranks, int threads, int cores,
         fmt::format("{} OpenMP runtimes are loaded ({}); there must be one, or threads fight for cores",
                     names.size(), join(names, ", ")));
   }
-  if (num_ranks > cores) {
-    warnings.push_back(
-        fmt::format("{} ranks on {} cores wait for one another: start at most {}", num_ranks, cores, cores));
-  } else if (threads * num_ranks > cores) {
-    warnings.push_back(fmt::format("{} rank{} x {} threads on {} cores: set OMP_NUM_THREADS to {}", num_ranks,
-                                   num_ranks == 1 ? "" : "s", threads, cores,
-                                   std::max(1, cores / num_ranks)));
-  }
+  if (const auto warning = cores_warning(num_ranks, threads, cores, "OMP_NUM_THREADS"))
+    warnings.push_back(*warning);
   return warnings;
+}
+
+std::optional<std::string> cores_warning(int num_ranks, int threads, int cores, std::string_view setting) {
+  if (num_ranks > cores)
+    return fmt::format("{} ranks on {} cores wait for one another: start at most {}", num_ranks, cores,
+                       cores);
+  if (threads <= cores / num_ranks) return std::nullopt;
+  return fmt::format("{} rank{} x {} threads on {} cores: set {} to {}", num_ranks, num_ranks == 1 ? "" : "s",
+                     threads, cores, setting, cores / num_ranks);
 }
 
 }  // namespace colossal::train

@@ -57,11 +57,12 @@ at::Tensor side_by_side(const LossParts& parts) {
 
 }  // namespace
 
-NonfiniteStep::NonfiniteStep(StepReport report)
+NonfiniteStep::NonfiniteStep(StepReport report, double clip_norm)
     : NumericsError(fmt::format("step {}: NaN or Inf in {} on at least one rank. Nothing was updated in this "
-                                "step. Lower optimizer.learning_rate, set train.clip_norm, or skip such "
-                                "steps with train.on_nonfinite = \"skip\".",
-                                report.step, name_nonfinite(report.loss, report.nonfinite))),
+                                "step. Lower optimizer.learning_rate{}, or skip such steps with "
+                                "train.on_nonfinite = \"skip\".",
+                                report.step, name_nonfinite(report.loss, report.nonfinite),
+                                clip_norm > 0 ? "" : ", set train.clip_norm")),
       report_(std::move(report)) {}
 
 Engine::Engine(Context context, std::shared_ptr<torch::nn::Module> model,
@@ -140,7 +141,7 @@ StepReport Engine::step() {
          .gradient_scale = optim::clip_factor(report.grad_norm, options_.clip_norm) / report.loss_scale});
   } else if (report.loss_scale <= 1 && options_.on_nonfinite == NonfinitePolicy::stop) {
     // Above 1 it may be an overflow of fp16, which a smaller scale mends.
-    throw NonfiniteStep(report);
+    throw NonfiniteStep(report, options_.clip_norm);
   }
   if (options_.state) options_.state->step = num_steps_;
   return report;

@@ -73,7 +73,8 @@ struct StepReport {
 // A step that NaN or Inf has spoiled, on all ranks alike; nothing was updated in it.
 class NonfiniteStep : public NumericsError {
  public:
-  explicit NonfiniteStep(StepReport report);
+  // `clip_norm` as in EngineOptions: what is in force already is not advised.
+  NonfiniteStep(StepReport report, double clip_norm);
   const StepReport& report() const { return report_; }
 
  private:

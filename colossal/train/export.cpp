@@ -9,11 +9,15 @@
 #include "colossal/models/family.h"
 #include "colossal/nn/dense_factory.h"
 #include "colossal/train/build.h"
+#include "colossal/train/named_folder.h"
 #include "colossal/train/run_state.h"
 
 namespace colossal::train {
 namespace fs = std::filesystem;
 namespace {
+
+constexpr const char* kModelFolders =
+    "the output folder of a run (run.output), a checkpoint, or a Hugging Face folder";
 
 // Model or LanguageModel: models::build or what allows only the latter.
 template <class Built>
@@ -42,8 +46,11 @@ fs::path checkpoint_below(const fs::path& path, const comm::Group& all) {
   const fs::path folder = fs::is_directory(path / "checkpoints") ? path / "checkpoints" : path;
   const checkpoint::Chosen chosen = checkpoint::newest_good(folder, all);
   if (chosen.folder) return *chosen.folder;
-  std::string message = fmt::format(
-      "{}: holds neither config.json (a Hugging Face folder) nor a good checkpoint", path.string());
+  if (chosen.skipped.empty()) {
+    refuse_named_folder(path, "holds neither config.json (a Hugging Face folder) nor a checkpoint",
+                        kModelFolders);
+  }
+  std::string message = fmt::format("{}: holds no good checkpoint", path.string());
   for (const std::string& line : chosen.skipped) message += "\n" + line;
   throw IoError(message, ExitCode::checkpoint);
 }
@@ -108,14 +115,7 @@ LoadedModel load_for_inference(const fs::path& path, const comm::Mesh& mesh, at:
   LoadedModel loaded;
   if (!tokenizer.empty())
     loaded.tokenizer = data::Tokenizer::load(tokenizer);  // it may fail: before the weights
-  if (!fs::exists(path))
-    throw IoError(fmt::format("{}: there is no such folder", path.string()), ExitCode::checkpoint);
-  if (!fs::is_directory(path)) {
-    throw IoError(
-        fmt::format("{}: is a file. Name the output folder of a run, a checkpoint, or a Hugging Face folder.",
-                    path.string()),
-        ExitCode::checkpoint);
-  }
+  check_named_folder(path, kModelFolders);
   if (fs::exists(path / "config.json")) {
     const checkpoint::HuggingFaceFolder folder(path);
     loaded.model = build_for(models::build_language_model, folder.config(), mesh, dtype);

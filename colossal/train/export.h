@@ -30,8 +30,8 @@ struct LoadedModel {
 };
 
 // `path`: a run's output folder (its newest good checkpoint), a checkpoint, or a Hugging Face folder. `tokenizer`, unless empty,
-// is taken instead of the model's own (data::Tokenizer::load). ConfigError for a model that does not predict the next token. Collective
-// over the mesh.
+// is taken instead of the model's own (data::Tokenizer::load). ConfigError where there is none, and for a model that does not predict the
+// next token. Collective over the mesh.
 LoadedModel load_for_inference(const std::filesystem::path& path, const comm::Mesh& mesh,
                                at::ScalarType dtype, const std::string& tokenizer = "");
 

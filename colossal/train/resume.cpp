@@ -97,16 +97,14 @@ class KeyComparison {
   std::vector<KeyDifference> found_;
 };
 
-// What a damaged checkpoint is told with, less its advice: there is no older one.
-std::string reason(const std::string& line) { return line.substr(0, line.find(" Use an older checkpoint")); }
-
 [[noreturn]] void refuse_damaged(const fs::path& folder, const std::vector<std::string>& lines) {
   std::string message =
       fmt::format("{}: no checkpoint to resume from, every one is damaged:", folder.string());
-  for (const std::string& line : lines) message += "\n  " + reason(line);
+  for (const std::string& line : lines) message += "\n  " + checkpoint::damage_alone(line);
   throw IoError(
       message +
-          "\nPut a copy of one in its place, or start anew: without --resume, or in another run.output.",
+          "\nPut a copy of one in its place, or start anew: with --overwrite instead of --resume, or "
+          "in another run.output.",
       ExitCode::checkpoint);
 }
 
@@ -128,6 +126,24 @@ std::optional<fs::path> checkpoint_to_resume(const RunConfig& config, const Cont
     }
   }
   return chosen.folder;
+}
+
+void check_holds_no_run(const RunConfig& config) {
+  const std::vector<checkpoint::Found> found = checkpoint::list(config.checkpoint_folder());
+  if (found.empty()) return;
+  throw ConfigError(
+      fmt::format("{}: holds the checkpoints of a run, up to step {}. Add --resume to go on from there, "
+                  "--overwrite to remove them and begin anew, or set another run.output.",
+                  config.run.output, found.back().step));
+}
+
+void remove_run(const RunConfig& config) {
+  const fs::path folder = config.checkpoint_folder();
+  const std::vector<checkpoint::Found> found = checkpoint::list(folder);
+  if (found.empty()) return;
+  fmt::print(stderr, "overwrite: {} held a run with checkpoints up to step {}; this run takes its place\n",
+             config.run.output, found.back().step);
+  checkpoint::clear(folder);
 }
 
 void check_same_run(const RunConfig& config, const models::ModelConfig& model, int64_t num_samples,
@@ -159,6 +175,13 @@ void check_same_run(const RunConfig& config, const models::ModelConfig& model, i
     comparison.compare([](std::string_view path) { return path == "train.precision"; });
   std::vector<std::string> problems = comparison.problems(checkpoint.folder().string());
   if (!problems.empty()) throw ConfigError(std::move(problems));
+}
+
+void warn_of_other_data(const std::string& fingerprint, const checkpoint::Checkpoint& checkpoint) {
+  const std::string then = checkpoint.manifest().state.value("data", "");
+  if (then.empty() || then == fingerprint) return;
+  fmt::print(stderr, "warning: data.train holds another text than the one that {} was trained on\n",
+             checkpoint.folder().string());
 }
 
 }  // namespace colossal::train

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "colossal/train/trainer.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
+
+#include <thread>
 
 #include "colossal/base/text.h"
 #include "colossal/checkpoint/directory.h"
 #include "colossal/comm/collectives.h"
+#include "colossal/comm/launch/environment.h"
 #include "colossal/comm/launch/signals.h"
 #include "colossal/models/family.h"
 #include "colossal/models/generate.h"
@@ -13,6 +17,7 @@
 #include "colossal/tensor/matmul_peak.h"
 #include "colossal/train/build.h"
 #include "colossal/train/config/components.h"
+#include "colossal/train/doctor.h"
 #include "colossal/train/evaluate.h"
 #include "colossal/train/monitor/monitor.h"
 #include "colossal/train/monitor/profiler.h"
@@ -53,6 +58,15 @@ Validation validation_of(const Evaluation& result, const models::ModelConfig& mo
                        : task == models::Task::masked_language    ? "masked tokens"
                                                                   : "tokens";
   return validation;
+}
+
+// Ranks and threads that fight for the cores of this host.
+void warn_of_cores(const RunConfig& config) {
+  const auto warning =
+      cores_warning(comm::environment_from_launcher().local_world_size, at::get_num_threads(),
+                    static_cast<int>(std::thread::hardware_concurrency()),
+                    config.run.threads > 0 ? "run.threads" : "OMP_NUM_THREADS");
+  if (warning) fmt::print(stderr, "warning: {}\n", *warning);
 }
 
 }  // namespace
@@ -96,22 +110,13 @@ LaunchOptions launch_options(const RunConfig& config) {
   return options;
 }
 
-Trainer::Trainer(RunConfig config, Context context, Resume resume_from)
+Trainer::Trainer(RunConfig config, Context context, Start start)
     : config_(std::move(config)), context_(std::move(context)) {
   std::unique_ptr<checkpoint::FolderLock> lock;
   if (context_.speaks()) lock = std::make_unique<checkpoint::FolderLock>(config_.checkpoint_folder());
   std::optional<std::filesystem::path> resumed;
-  if (resume_from == Resume::newest) {
-    resumed = checkpoint_to_resume(config_, context_);
-  } else if (context_.speaks()) {
-    const std::vector<checkpoint::Found> earlier = checkpoint::list(config_.checkpoint_folder());
-    if (!earlier.empty()) {
-      fmt::print(
-          stderr,
-          "{} holds checkpoints up to step {}, which this run will replace: --resume goes on from there\n",
-          config_.checkpoint_folder().string(), earlier.back().step);
-    }
-  }
+  if (start == Start::resume) resumed = checkpoint_to_resume(config_, context_);
+  if (start == Start::anew && context_.speaks()) check_holds_no_run(config_);
   data::Datasets datasets = open_datasets(config_, context_);
   std::shared_ptr<models::Model> model = build_model(config_, context_, datasets.sizes);
   const Load load = load_of(config_, model->config());
@@ -127,12 +132,14 @@ Trainer::Trainer(RunConfig config, Context context, Resume resume_from)
                          .monitor = nullptr,
                          .profiler = nullptr});
   if (resumed) resume(*resumed);
+  if (start == Start::overwrite && context_.speaks()) remove_run(config_);
   const int64_t steps_done = parts_->engine.num_steps();
   // Counted from where this run begins or goes on: its first steps warm up.
   parts_->profiler = std::make_unique<StepProfiler>(
       context_, ProfileOptions{.folder = RunFolder{config_.run.output}.profile(),
                                .first_step = steps_done + config_.train.profile_start,
                                .num_steps = config_.train.profile ? config_.train.profile_steps : 0});
+  if (context_.speaks()) warn_of_cores(config_);
   const double peak_flops = measure_peak_flops();
   if (context_.speaks()) {
     parts_->monitor =
@@ -313,6 +320,7 @@ void Trainer::save() {
   const auto start = Clock::now();
   const Json state = {{"engine", p.engine.state()},
                       {"loader", p.loader.state()},
+                      {"data", p.data.fingerprint},
                       {"seed", config_.run.seed},
                       {"model", model_json(p.model->config())},
                       {"tokenizer", config_.data.tokenizer},
@@ -331,6 +339,7 @@ void Trainer::resume(const std::filesystem::path& folder) {
   Parts& p = *parts_;
   const checkpoint::Checkpoint checkpoint(folder);
   check_same_run(config_, p.model->config(), p.loader.num_samples(), checkpoint);
+  if (context_.speaks()) warn_of_other_data(p.data.fingerprint, checkpoint);
   load_run_tensors(p.engine, checkpoint);
   p.engine.load_state(checkpoint.manifest().state.at("engine"));
   p.loader.load_state(checkpoint.manifest().state.at("loader"));

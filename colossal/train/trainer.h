@@ -2,7 +2,7 @@
 // `colossal train`: the loop of a run file. Builds model, data, optimizer and engine from a RunConfig, then trains, evaluates, samples,
 // saves, reports.
 //
-//   Trainer trainer(config, launch(launch_options(config)), Resume::no);
+//   Trainer trainer(config, launch(launch_options(config)), Start::anew);
 //   ExitCode code = trainer.run();
 //
 // Thread safety: one rank, one thread.
@@ -17,15 +17,17 @@
 
 namespace colossal::train {
 
-enum class Resume { no, newest };
+// Where a run begins: at step 0 in a folder that holds no checkpoint, at its newest good checkpoint, or at step 0 in place of the run
+// that the folder holds.
+enum class Start { anew, resume, overwrite };
 
 LaunchOptions launch_options(const RunConfig& config);
 
 class Trainer {
  public:
-  // Collective. With Resume::newest continues from the newest good checkpoint under run.output, or starts when there is none. ConfigError
-  // where the run is another one than the checkpoint's (train/resume.h), IoError where all checkpoints are damaged.
-  Trainer(RunConfig config, Context context, Resume resume);
+  // Collective. With Start::resume continues from the newest good checkpoint under run.output, or starts when there is none. ConfigError
+  // where the run is another one than the checkpoint's or Start::anew finds checkpoints (train/resume.h), IoError where all are damaged.
+  Trainer(RunConfig config, Context context, Start start);
   ~Trainer();
 
   // Trains until train.steps or until asked to stop. Collective.

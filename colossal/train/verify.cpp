@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 
+#include "colossal/base/config/review.h"
 #include "colossal/base/error.h"
 #include "colossal/base/json.h"
 #include "colossal/checkpoint/foreign_layout.h"
@@ -16,6 +17,9 @@
 #include "colossal/optim/optimizer.h"
 #include "colossal/parallel/data/gradient_reducer.h"
 #include "colossal/tensor/redistribute.h"
+#include "colossal/train/config/describe.h"
+#include "colossal/train/config/model_sizes.h"
+#include "colossal/train/named_folder.h"
 #include "colossal/train/verify_task.h"
 
 namespace colossal::train {
@@ -253,6 +257,10 @@ void check_verify(const VerifyOptions& options, int num_ranks) {
     throw ConfigError(fmt::format("verify: dtype {} has no tolerance. Allowed: float64, float32.",
                                   c10::toString(options.dtype)));
   }
+  const char* wanted =
+      "a Hugging Face folder (config.json and model.safetensors); `colossal checkpoint export RUN OUTPUT` "
+      "makes one of a run";
+  check_named_folder(options.model, wanted);
   if (!exists(options.model / "config.json")) {
     if (const auto run = run_of(options.model)) {
       throw ConfigError(fmt::format(
@@ -260,10 +268,7 @@ void check_verify(const VerifyOptions& options, int num_ranks) {
           "{1}-hf` makes one of it.",
           model, run->string()));
     }
-    throw ConfigError(
-        fmt::format("verify {0}: there is no {0}/config.json. Name a Hugging Face folder (config.json and "
-                    "model.safetensors); `colossal checkpoint export RUN OUTPUT` makes one of a run.",
-                    model));
+    refuse_named_folder(options.model, "holds no config.json", wanted);
   }
   const std::filesystem::path reference = reference_of(options);
   if (!exists(reference)) {
@@ -288,6 +293,22 @@ void check_verify(const VerifyOptions& options, int num_ranks) {
   }
   const checkpoint::HuggingFaceFolder folder(options.model);
   if (exists(reference)) reference_from_file(options, folder);
+}
+
+ParallelSection verify_layout(const fs::path& model, const std::vector<std::string>& overrides,
+                              int num_ranks) {
+  RunConfig c;
+  c.parallel = parse_parallel(overrides, num_ranks);
+  const std::optional<models::ModelConfig> sizes = read_loaded(model.string());
+  if (!sizes) return c.parallel;
+  c.model.load = model.string();
+  c.model.family = family_of(*sizes);
+  fill_sizes(c.model, *sizes);
+  config::Review review(run_schema(), model.string());
+  for (const std::string& text : overrides) review.take(config::parse_override(text));
+  check_tensor_parallel(c, review);
+  review.finish();
+  return c.parallel;
 }
 
 VerifyReport verify(const VerifyOptions& options, const comm::Mesh& mesh, const MakeFactory& make_factory) {

@@ -17,6 +17,7 @@
 
 #include "colossal/comm/mesh.h"
 #include "colossal/nn/layer_factory.h"
+#include "colossal/train/config.h"
 
 namespace colossal::train {
 
@@ -48,6 +49,11 @@ using MakeFactory = std::function<std::unique_ptr<nn::LayerFactory>(std::shared_
 // Throws what verify would throw for its options and files, before any rank has started. ConfigError: a dtype without tolerance, no
 // model, no such reference, nothing to compare with; IoError: files that are damaged or of another model.
 void check_verify(const VerifyOptions& options, int num_ranks);
+
+// The layout that `--set parallel.data=..., parallel.tensor...` asks for; all ranks data-parallel where they say nothing. ConfigError
+// with all problems, those that `colossal train` finds with model.load: also what of the model cannot be cut.
+ParallelSection verify_layout(const std::filesystem::path& model, const std::vector<std::string>& overrides,
+                              int num_ranks);
 
 // Rows of the batch go to the "data" axis of the mesh; where they do not divide, rows without targets fill up. The same report on
 // every rank. Errors are those of check_verify.

@@ -8,6 +8,7 @@
 #include "colossal/base/config/render.h"
 #include "colossal/base/config/review.h"
 #include "colossal/base/error.h"
+#include "tests/support/error.h"
 
 using namespace colossal;
 using namespace colossal::config;
@@ -212,6 +213,30 @@ TEST_CASE("wrong types come with what to write instead") {
   CHECK(one("qwertz = 1") ==
         "t.toml:2: unknown key \"things.qwertz\". Keys of [things]: flag, count, rate, text, words, sizes, "
         "limit, note, colour, inner.");
+}
+
+TEST_CASE("what --set says is not said twice") {
+  Review review(schema(), "t.toml");
+  review.take(parse_override("things.text=a"));
+  review.take(parse_toml("[things]\nrate = 0.1", "t.toml"));
+  review.require(false, {"things.text"}, "things.text: a is empty.");
+  review.require(false, {"things.text"}, "things.text = a is no file.");
+  review.require(false, {"things.rate"}, "things.rate: of something.");
+  CHECK_THROWS_WITH_AS(review.finish(),
+                       "t.toml:2: things.rate: of something.\n--set things.text: a is empty.\n"
+                       "--set things.text: things.text = a is no file.",
+                       ConfigError);
+}
+
+TEST_CASE("a key, or a table, for the second time: both lines") {
+  const auto told = [](const std::string& text) {
+    return colossal::testing::error_of<ConfigError>([&] { parse_toml(text, "t.toml"); }, ExitCode::config);
+  };
+  parse_toml("[train]\nsteps = 3\n\n[run]\nsteps = 1\n[model]\n# steps = 4\n", "t.toml");  // not twice
+  CHECK(told("[train]\nsteps = 3\nseed = 1 # steps = 2\nsteps = 4\n") ==
+        "t.toml:4: train.steps is given twice, first on line 2. Remove one of the lines.");
+  CHECK(told("[train]\nsteps = 3\n[run]\n[train]\nseed = 4\n") ==
+        "t.toml:4: [train] is given twice, first on line 1. Remove one of the headings.");
 }
 
 TEST_CASE("rules skip keys that are already bad") {

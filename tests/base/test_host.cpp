@@ -47,4 +47,15 @@ TEST_CASE("this host has memory") {
   CHECK(memory.total > 1 << 20);
   CHECK(memory.available > 0);
   CHECK(memory.available <= memory.total);
+  CHECK(process_bytes() > 1 << 16);
+  CHECK(process_bytes() < memory.total);
+}
+
+TEST_CASE("what a process alone holds") {
+  const testing::ScratchFolder scratch;
+  CHECK(process_bytes(scratch.path()) == 0);
+  write(scratch / "proc/self/smaps_rollup",
+        "55d0c2a4f000-7ffd1b5f5000 ---p 00000000 00:00 0                          [rollup]\n"
+        "Rss:                3204 kB\nPrivate_Clean:        56 kB\nPrivate_Dirty:       364 kB\n");
+  CHECK(process_bytes(scratch.path()) == 364 * 1024);
 }

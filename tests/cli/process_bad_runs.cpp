@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <map>
 
 #include "tests/cli/program.h"
 
@@ -13,10 +14,16 @@ namespace {
 using namespace colossal::testing;
 namespace fs = std::filesystem;
 
+#ifdef __SANITIZE_THREAD__
+constexpr double kSecond = 3.0;  // instrumented code takes twice to three times as long
+#else
+constexpr double kSecond = 1.0;
+#endif
+
 // Refused with exit code 2 in under a second of work, one message for all ranks, and no trace on the disk.
 void check_refused(const Finished& run, const std::string& message, const fs::path& output) {
   CHECK(run.exit_code == 2);
-  CHECK(run.cpu_seconds < 1.0);
+  CHECK(run.cpu_seconds < kSecond);
   CHECK(run.output == message);
   CHECK_FALSE(fs::exists(output));
 }
@@ -106,6 +113,44 @@ TEST_CASE("what only the data shows: said once, by rank 0, on as many ranks as t
   }
 }
 
+TEST_CASE("a prompt that leaves no room for a sample is found before the start") {
+  const ScratchFolder scratch;
+  const fs::path output = scratch / "run";
+  const std::string file = write_run_file(output, {"train.sample_every = 2"}),
+                    tokenizer = std::string(COLOSSAL_ORACLES) + "/tokenizers/gpt2-bytelevel";
+  const Finished run =
+      run_colossal({"train", file, "-n", "2", "--set", "train.sample_prompt=" + std::string(16, 'a')});
+  check_refused(
+      run,
+      "--set train.sample_prompt: train.sample_prompt has 16 tokens, and the model takes 16 with those to "
+      "come (model.max_positions). Allowed: at most 15.\n",
+      output);
+  const auto config = [&](const std::string& prompt) {
+    return run_colossal({"config", file, "--set", "data.tokenizer=" + tokenizer, "--set",
+                         "model.vocab_size=2000", "--set", "train.sample_prompt=" + prompt});
+  };
+  CHECK(config("the end of the world as").exit_code == 0);  // more bytes than positions, but fewer tokens
+  CHECK(config("0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9").exit_code == 2);
+}
+
+TEST_CASE("NaN with train.on_nonfinite = \"stop\": one message, by no rank, and no word of skipping") {
+  const ScratchFolder scratch;
+  const fs::path output = scratch / "run";
+  const std::string file = write_run_file(output, {"train.steps = 20", "optimizer.weight_decay = 100"});
+  const Finished run = run_colossal(
+      {"train", file, "-n", "2", "--set", "optimizer.learning_rate=1000", "--set", "train.precision=fp32"});
+  INFO(run.output);
+  CHECK(run.exit_code == 12);
+  const std::string last = fmt::format("step {}", metrics_of(output).size());
+  CHECK(count(run.output, "\ncolossal: " + last + ": NaN or Inf in the loss and the gradient of ") == 1);
+  CHECK(run.output.ends_with(
+      " on at least one rank. Nothing was updated in this step. Lower optimizer.learning_rate, or "
+      "skip such steps with train.on_nonfinite = \"skip\".\n"));
+  for (const std::string& word : {std::string("left out"), std::string("skipped"), std::string("rank 0"),
+                                  std::string("rank 1"), last + "/"})
+    CHECK(count(run.output, word) == 0);
+}
+
 TEST_CASE("a device that is not there, a folder that cannot be, a number that makes no sense") {
   if (at::hasCUDA()) {
     MESSAGE("left out: comm.backend = \"nccl\", since this machine has a GPU");
@@ -140,20 +185,55 @@ TEST_CASE("a model that no memory holds") {
   check_refused(run, run.output, output);
   CHECK(
       run.output.starts_with("model: weights, gradients and the state of adamw need 72.0 TiB for each of 2 "
-                             "ranks; this host has "));
+                             "ranks, and the process of each "));
+  CHECK(count(run.output, " MiB; this host has ") == 1);
   CHECK(
       run.output.ends_with(" One of its 96 layers alone needs 768.3 GiB. Take a smaller model, or share it "
                            "among more hosts with parallel.tensor.\n"));
 }
 
-TEST_CASE("a run that starts over says what it will replace") {
+TEST_CASE("a folder that holds a run's checkpoints is refused and stays as it is; --overwrite begins anew") {
   const ScratchFolder scratch;
-  const std::string file = write_run_file(scratch / "run");
-  CHECK(count(run_colossal({"train", file}).output, "--resume") == 0);
-  const Finished again = run_colossal({"train", file});
-  INFO(again.output);
-  CHECK(count(again.output, "which this run will replace: --resume goes on from there\n") == 1);
-  CHECK(count(run_colossal({"train", file, "--resume"}).output, "will replace") == 0);
+  const fs::path output = scratch / "run";
+  const std::string file = write_run_file(output, {"train.steps = 3", "checkpoint.every = 2"});
+  REQUIRE(
+      run_colossal({"train", file, "--set", "checkpoint.save_at_end=false", "--set", "checkpoint.every=0"})
+          .exit_code == 0);
+  // Metrics without a checkpoint are no run to go on with.
+  REQUIRE(run_colossal({"train", file}).exit_code == 0);
+  const auto files = [&] {
+    std::map<std::string, int64_t> times;
+    for (const auto& entry : fs::recursive_directory_iterator(output))
+      times[entry.path()] = entry.last_write_time().time_since_epoch().count();
+    return times;
+  };
+  const auto before = files();
+  const auto refused = [&](std::vector<std::string> options, const std::string& message) {
+    options.insert(options.begin(), {"train", file, "-n", "2"});
+    const Finished run = run_colossal(options);
+    CHECK(run.exit_code == 2);
+    CHECK(run.cpu_seconds < kSecond);
+    CHECK(run.output == message);
+    CHECK(files() == before);
+  };
+  refused({},
+          fmt::format("{}: holds the checkpoints of a run, up to step 3. Add --resume to go on from there, "
+                      "--overwrite to remove them and begin anew, or set another run.output.\n",
+                      output.string()));
+  refused(
+      {"--resume", "--overwrite"},
+      "command line: --resume goes on with the run that run.output holds, --overwrite removes it. Give one "
+      "of them. See `colossal train --help`.\n");
+  const Finished anew = run_colossal({"train", file, "--overwrite", "--set", "train.steps=2"});
+  INFO(anew.output);
+  CHECK(anew.exit_code == 0);
+  CHECK(
+      count(anew.output,
+            fmt::format("overwrite: {} held a run with checkpoints up to step 3; this run takes its place\n",
+                        output.string())) == 1);
+  CHECK(newest_checkpoint(output) == 2);
+  CHECK(std::distance(fs::directory_iterator(output / "checkpoints"), {}) == 2);  // the lock is the other
+  CHECK(curve(output, "loss").size() == 2);
 }
 
 TEST_CASE("all problems are told at once") {

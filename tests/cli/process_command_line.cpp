@@ -94,6 +94,12 @@ TEST_CASE("values that are missing, too many, or wrong") {
        "--help`."},
       {{"generate", "run", "--top-p", "1.5"},
        "--top-p: \"1.5\" is not allowed. Allowed: numbers from 0 to 1. See `colossal generate --help`."},
+      {{"generate", "run", "--top-p", "7", "--seed", "3", "--top-k", "-4", "--temperature", "1e30"},
+       "--temperature: \"1e30\" is not allowed. Allowed: numbers from 0 to 100. --top-k: \"-4\" is not "
+       "allowed. Allowed: "
+       "whole numbers of at least 0. --top-p: \"7\" is not allowed. Allowed: numbers from 0 to 1. See "
+       "`colossal generate "
+       "--help`."},
       {{"generate", "run", "--tokens", "3", "--tokens", "4"},
        "--tokens is given more than once. See `colossal generate --help`."},
   });
@@ -181,13 +187,24 @@ TEST_CASE("things that are not what a command takes") {
   check({"train", "/dev/null"}, 2,
         "/dev/null: is no file that every rank can read again. Name a run file, for example "
         "configs/quickstart.toml.");
-  check({"checkpoint", "list", file}, 4,
-        "colossal: " + file + ": is a file. Name the output folder of a run, or a checkpoint.");
-  check({"generate", file}, 4,
-        "colossal: " + file +
-            ": is a file. Name the output folder of a run, a checkpoint, or a Hugging Face folder.");
-  check({"tokenize", nowhere, "--output", folder}, 3,
-        fmt::format("colossal: {}: no such file, folder or pattern. Relative paths start at {}.", nowhere,
+  check({"checkpoint", "list", file}, 2,
+        file + ": is a file. Name the output folder of a run (run.output), or one of its checkpoints.");
+  check({"generate", file}, 2,
+        file +
+            ": is a file. Name the output folder of a run (run.output), a checkpoint, or a Hugging Face "
+            "folder.");
+  check({"verify", file, "-n", "2"}, 2,
+        file +
+            ": is a file. Name a Hugging Face folder (config.json and model.safetensors); `colossal "
+            "checkpoint export "
+            "RUN OUTPUT` makes one of a run.");
+  check({"report", file}, 2, file + ": is a file. Name the output folder of a run (run.output).");
+  check({"report", nowhere}, 2, nowhere + ": no such folder. Name the output folder of a run (run.output).");
+  check({"generate", folder, "--tokenizer", nowhere}, 2,
+        "tokenizer " + nowhere +
+            ": no such file. Allowed: \"bytes\", a tokenizer.json, or a folder that holds one.");
+  check({"tokenize", nowhere, "--output", folder}, 2,
+        fmt::format("{}: no such file, folder or pattern. Relative paths start at {}.", nowhere,
                     fs::current_path().string()));
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <csignal>
+#include <fstream>
 
 #include "colossal/base/file.h"
 #include "colossal/base/json.h"
@@ -72,14 +73,19 @@ TEST_CASE("SIGUSR1 saves and goes on, SIGTERM saves and stops, --resume continue
   check_as_uninterrupted(run, scratch / "whole");
 }
 
-TEST_CASE("a run that has all its steps says so, and what to raise") {
+TEST_CASE("a run that has all its steps says so, and what to raise; so it does of another text") {
   const ScratchFolder scratch;
   const Run run(scratch / "run", "1");
   REQUIRE(count(run.train(steps(1)).output, "done: 1 step in ") == 1);
   for (const int64_t wanted : {1, 2}) {
+    // As long as before, so the run can go on.
+    if (wanted == 2) std::fstream(run.output.string() + ".txt", std::ios::in | std::ios::out) << 'X';
     const Finished resumed = run.resume(steps(wanted));
     INFO(resumed.output);
     CHECK(resumed.exit_code == 0);
+    CHECK(count(resumed.output, fmt::format("warning: data.train holds another text than the one that "
+                                            "{}/checkpoints/step-00000001 was trained on\n",
+                                            run.output.string())) == (wanted == 2 ? 1 : 0));
     CHECK(count(resumed.output, "nothing to do") == (wanted == 1 ? 1 : 0));
     if (wanted == 2) continue;
     CHECK(
@@ -109,6 +115,22 @@ TEST_CASE("Ctrl-C saves and stops, and says what a second one would do") {
   }
 }
 
+TEST_CASE("a lost terminal: SIGHUP saves and stops, unless nohup ignores it") {
+  const ScratchFolder scratch;
+  const Run run(scratch / "run", "1");
+  const Finished stopped = run.train(kEndless, {.signals = {{SIGHUP, "step 2/"}}});
+  INFO(stopped.output);
+  CHECK(stopped.exit_code == 143);
+  CHECK(count(stopped.output, ": saved ") == 1);
+  CHECK(newest_checkpoint(run.output) >= 2);
+  const Finished ignored = run_process(
+      {"nohup", COLOSSAL_BINARY, "train", run.file, "-n", "2", "--set", steps(200), "--overwrite"},
+      {.signals = {{SIGHUP, "step 2/"}}});
+  INFO(ignored.output);
+  CHECK(ignored.exit_code == 0);
+  CHECK(count(ignored.output, "done: 200 steps in ") == 1);
+}
+
 TEST_CASE("kill -9 of the whole run: it goes on from its last checkpoint") {
   const ScratchFolder scratch;
   const Run run(scratch / "run", "2", {"checkpoint.every = 3"});
@@ -124,15 +146,27 @@ TEST_CASE("kill -9 of the whole run: it goes on from its last checkpoint") {
   check_as_uninterrupted(run, scratch / "whole");
 }
 
-TEST_CASE("a damaged newest checkpoint is left aside with a message that names it") {
+TEST_CASE(
+    "a damaged newest checkpoint is left aside with a message that names it, damaged tokens are made again") {
   const ScratchFolder scratch;
   const Run run(scratch / "run", "1", {"checkpoint.every = 3"});
   REQUIRE(run.train(steps(6)).exit_code == 0);
   const fs::path damaged = run.output / "checkpoints/step-00000006";
   fs::resize_file(damaged / "rank-00000.safetensors", 4000);
+  const Finished verified = run_colossal({"checkpoint", "verify", run.output});
+  const std::string good = run.output / "checkpoints/step-00000003";
+  CHECK(verified.exit_code == 4);
+  CHECK(verified.output.starts_with(good + ": good\n" + damaged.string() +
+                                    "/rank-00000.safetensors: holds 4000 bytes, "));
+  CHECK(
+      verified.output.ends_with(" were written.\nThe newest good one, which --resume takes: " + good + "\n"));
+  for (const auto& file : fs::directory_iterator(run.output / "tokens")) fs::resize_file(file.path(), 100);
   const Finished resumed = run.resume(steps(8));
   INFO(resumed.output);
   CHECK(resumed.exit_code == 0);
+  CHECK(count(resumed.output,
+              fmt::format("data: the tokens of {}.txt in data.cache were damaged and are written anew\n",
+                          run.output.string())) == 1);
   CHECK(count(resumed.output, "resume: skipped " + damaged.string()) == 1);
   CHECK(count(resumed.output, "resume: from " + (run.output / "checkpoints/step-00000003").string() + "\n") ==
         1);
@@ -162,10 +196,18 @@ TEST_CASE("where every checkpoint is damaged, --resume says so and starts nothin
                             "checkpoint.\n"
                             "  {0}/step-00000004/rank-00000.safetensors: holds 4000 bytes, {1} were "
                             "written.\n"
-                            "Put a copy of one in its place, or start anew: without --resume, or in "
-                            "another run.output.\n",
+                            "Put a copy of one in its place, or start anew: with --overwrite instead of "
+                            "--resume, or in another run.output.\n",
                             folder, written)) == 1);
     CHECK(curve(run.output, "loss").size() == 4);
+    if (ranks == "2") continue;
+    const Finished verified = run_colossal({"checkpoint", "verify", run.output});
+    CHECK(verified.exit_code == 4);
+    CHECK(verified.output ==
+          fmt::format("{0}/step-00000004/rank-00000.safetensors: holds 4000 bytes, {1} were written.\n"
+                      "{0}/step-00000002: has no manifest.json, so it is not a complete checkpoint.\n"
+                      "No checkpoint is good. Put a copy of one in its place, or train anew.\n",
+                      folder, written));
   }
 }
 

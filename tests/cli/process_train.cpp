@@ -170,16 +170,24 @@ TEST_CASE("checkpoint list, verify and export") {
   const std::string above = runs().scratch.path(), nowhere = runs().scratch / "nodir";
   const auto refused = [&](const std::vector<std::string>& arguments, const std::string& what) {
     const Finished nothing = run_colossal(arguments);
-    CHECK(nothing.exit_code == 4);
-    CHECK(
-        nothing.output ==
-        fmt::format("colossal: {}. Name the output folder of a run (run.output), or one of its checkpoints. "
-                    "Runs with checkpoints: {}, {}.\n",
-                    what, runs().one.string(), runs().two.string()));
+    CHECK(nothing.exit_code == 2);
+    CHECK(nothing.output ==
+          fmt::format("{} Runs with checkpoints: {}, {}.\n", what, runs().one.string(), runs().two.string()));
   };
-  refused({"checkpoint", "list", above}, above + ": holds no checkpoint");
-  refused({"checkpoint", "export", above, folder}, above + ": holds no checkpoint");
-  refused({"checkpoint", "verify", nowhere}, nowhere + ": there is no such folder");
+  const std::string
+      name = " Name the output folder of a run (run.output), or one of its checkpoints.",
+      any = " Name the output folder of a run (run.output), a checkpoint, or a Hugging Face folder.",
+      foreign_name =
+          " Name a Hugging Face folder (config.json and model.safetensors); `colossal checkpoint "
+          "export RUN OUTPUT` makes one of a run.";
+  refused({"checkpoint", "list", above}, above + ": holds no checkpoint." + name);
+  refused({"checkpoint", "export", above, folder}, above + ": holds no checkpoint." + name);
+  refused({"checkpoint", "verify", nowhere}, nowhere + ": no such folder." + name);
+  refused({"generate", nowhere}, nowhere + ": no such folder." + any);
+  refused({"generate", above},
+          above + ": holds neither config.json (a Hugging Face folder) nor a checkpoint." + any);
+  refused({"verify", nowhere, "-n", "2"}, nowhere + ": no such folder." + foreign_name);
+  refused({"verify", above}, above + ": holds no config.json." + foreign_name);
 }
 
 TEST_CASE("generate: what the model has room for, and no more") {

@@ -108,7 +108,7 @@ TEST_CASE("what is missing is said once, with the way to make it") {
               ", and one rank has nothing else to be compared with. `tools/make_reference.py " + model +
               "` makes it with transformers; -n 2 compares two ranks with one.");
   refused({"verify", "/nowhere", "-n", "2"},
-          "verify /nowhere: there is no /nowhere/config.json. Name a Hugging Face folder (config.json and "
+          "/nowhere: no such folder. Name a Hugging Face folder (config.json and "
           "model.safetensors); `colossal checkpoint export RUN OUTPUT` makes one of a run.");
   const std::string run = scratch / "run", step = run + "/checkpoints/step-00000008";
   std::filesystem::create_directories(step);
@@ -133,6 +133,38 @@ TEST_CASE("what is missing is said once, with the way to make it") {
   CHECK(foreign.exit_code == 3);
   CHECK(count(foreign.output, "\n") == 1);
   CHECK(count(foreign.output, reference) == 1);
+}
+
+TEST_CASE("a config.json that was cut off") {
+  const ScratchFolder scratch;
+  const std::string model = bare_model(scratch);
+  const uintmax_t size = std::filesystem::file_size(model + "/config.json") / 2;
+  std::filesystem::resize_file(model + "/config.json", size);
+  const Finished run = run_colossal({"verify", model, "-n", "2"});
+  CHECK(run.exit_code == 3);
+  CHECK(run.output ==
+        fmt::format("colossal: {0}/config.json: is not valid JSON: damaged near byte {1} of {2}.\n", model,
+                    size + 1, size));
+}
+
+TEST_CASE("weights that were cut off have one exit code in all commands") {
+  const ScratchFolder scratch;
+  const std::string model = bare_model(scratch);
+  std::filesystem::resize_file(model + "/model.safetensors", 5000);
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"verify", model, "-n", "2"}, {"generate", model, "--tokenizer", "bytes"}}) {
+    const Finished run = run_colossal(arguments);
+    CHECK(run.exit_code == 4);
+    CHECK(run.output.starts_with("colossal: " + model + "/model.safetensors: "));
+    CHECK(count(run.output, "\n") == 1);
+  }
+}
+
+TEST_CASE("tools/make_reference.py says what it does where torch is not installed") {
+  const std::string tool = std::filesystem::path(COLOSSAL_SOURCE_DIR) / "tools/make_reference.py";
+  const Finished help = run_process({"python3", "-S", tool, "--help"});  // -S: no installed packages
+  CHECK(help.exit_code == 0);
+  CHECK(help.output.starts_with("usage: make_reference.py [-h] "));
 }
 
 TEST_CASE("every tensor mode") {
@@ -168,6 +200,13 @@ TEST_CASE("layouts that cannot be") {
   CHECK(square.output ==
         "--set parallel.tensor.size: parallel.tensor.size = 2 is not a square. Nearest sizes that are: 1 and "
         "4.\n");
+  const Finished heads = run_colossal({"verify", kModels + "gpt2", "-n", "3", "--set",
+                                       "parallel.tensor.mode=1d", "--set", "parallel.tensor.size=3"});
+  CHECK(heads.exit_code == 2);
+  CHECK(heads.output ==
+        "--set parallel.tensor.size: model.num_heads = 4 cannot be cut into 3 by parallel.tensor.mode = "
+        "\"1d\" of 3 "
+        "ranks. Sizes of this mode that fit this model: 2 or 4.\n");
   const Finished foreign = run_colossal({"verify", kModels + "gpt2", "--set", "train.steps=3"});
   CHECK(foreign.exit_code == 2);
   CHECK(foreign.output ==

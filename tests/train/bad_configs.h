@@ -46,6 +46,8 @@ inline void make_files(const ScratchFolder& folder) {
   std::ofstream(folder / "t5/config.json") << R"({"model_type": "t5"})";
   std::filesystem::create_directory(folder / "broken");
   std::ofstream(folder / "broken/config.json") << "{";
+  std::filesystem::create_directory(folder / "untyped");
+  std::ofstream(folder / "untyped/config.json") << "{}";
   std::filesystem::create_directory(folder / "odd");
   std::ofstream(folder / "odd/config.json")
       << R"({"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4, "n_positions": 512, "vocab_size": 300,

@@ -78,11 +78,11 @@ RunConfig small_run(const std::filesystem::path& folder, int ranks, const std::v
   return parse_run_config(kRun, "run.toml", all, ranks);
 }
 
-int64_t run_trainer(const RunConfig& config, Resume resume) {
+int64_t run_trainer(const RunConfig& config, Start start) {
   const auto ranks = static_cast<int>(config.parallel.data.value() * config.parallel.tensor.size);
   int64_t bytes_sent = 0;
   comm::run_ranks(ranks, [&](std::shared_ptr<comm::World> world) {
-    Trainer trainer(config, launch_on(world, mesh_axes(config.parallel)), resume);
+    Trainer trainer(config, launch_on(world, mesh_axes(config.parallel)), start);
     const ExitCode code = trainer.run();
     if (code != ExitCode::ok) throw InternalError("the trainer stopped early.");
     if (world->rank() == 0) bytes_sent = world->recorder().total().bytes_sent;
@@ -107,7 +107,7 @@ Outcome outcome_of(const RunConfig& config) {
 
 Outcome trained(const std::filesystem::path& folder, int ranks, const std::vector<std::string>& changes) {
   const RunConfig config = small_run(folder, ranks, changes);
-  run_trainer(config, Resume::no);
+  run_trainer(config, Start::anew);
   return outcome_of(config);
 }
 

@@ -2,7 +2,7 @@
 // Whole runs of a tiny model with the Trainer, ranks as threads, and what they left on disk.
 //
 //   const RunConfig config = small_run(scratch.path(), 2, {"train.steps=5"});
-//   run_trainer(config, Resume::no);
+//   run_trainer(config, Start::anew);
 //   Outcome outcome = outcome_of(config);
 #pragma once
 #include <ATen/core/Tensor.h>
@@ -24,7 +24,7 @@ train::RunConfig small_run(const std::filesystem::path& folder, int ranks,
                            const std::vector<std::string>& changes = {});
 
 // On as many ranks as config.parallel says. The bytes that rank 0 sent.
-int64_t run_trainer(const train::RunConfig& config, train::Resume resume);
+int64_t run_trainer(const train::RunConfig& config, train::Start start);
 
 struct Outcome {
   std::vector<train::StepMetrics> steps;

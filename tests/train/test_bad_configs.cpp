@@ -56,9 +56,7 @@ TEST_CASE("spelling and syntax") {
        "run.toml:2: not valid TOML: Error while parsing value: could not determine value type. The line is: "
        "steps = = 5"},
       {"[train]\nsteps = 5\nsteps = 6",
-       "run.toml:3: not valid TOML: Error while parsing key-value pair: cannot redefine existing integer "
-       "'steps'. The line "
-       "is: steps = 6"},
+       "run.toml:3: train.steps is given twice, first on line 2. Remove one of the lines."},
       {"", "run.toml: data.train is missing. Write for example data.train = \"corpus.txt\"."},
   });
 }
@@ -281,7 +279,9 @@ TEST_CASE("a model to start from") {
        "([CLS], [SEP] and [MASK] among "
        "them). Set model.vocab_size to at least 260."},
       {"[model]\nload = \"" + at + "/broken\"",
-       "run.toml:2: model.load = \"" + at + "/broken\": config.json is no JSON object with a model_type."},
+       "run.toml:2: model.load: " + at + "/broken/config.json: is not valid JSON: damaged near byte 2 of 1."},
+      {"[model]\nload = \"" + at + "/untyped\"",
+       "run.toml:2: model.load = \"" + at + "/untyped\": config.json is no JSON object with a model_type."},
       {"[model]\nload = \"" + at + "/small\"\nnum_layers = 3",
        "run.toml:3: model.num_layers = 3 contradicts model.load = \"" + at +
            "/small\", where it is 2. Remove one of them."},

@@ -151,6 +151,10 @@ TEST_CASE("batches, ranks, schedules, optimizers") {
        "run.toml:2: train.global_batch_size = 16 cannot be shared evenly by 7 data-parallel ranks. Nearest: "
        "14 or 21. Ranks that can share 16: 1, 2, 4, 8, 16.",
        7},
+      {"[train]\nglobal_batch_size = 1000",
+       "run.toml:2: train.global_batch_size = 1000 cannot be shared evenly by 449 data-parallel ranks. "
+       "Nearest: 898 or 1347. Ranks that can share 1000: for example 50, 100, 125, 200, 250, 500.",
+       449},
       {"[train]\nglobal_batch_size = 16\nmicrobatch_size = 4",
        "run.toml:2: train.global_batch_size = 16 is not a multiple of train.microbatch_size × parallel.data "
        "= 4 × 3 = 12. Nearest: 12 or 24. Ranks that can share 4 microbatches: 1, 2, 4.",
@@ -202,9 +206,11 @@ TEST_CASE("models that the host cannot hold") {
                             "run.toml", {}, world_size);
   };
   constexpr int64_t kGiB = 1 << 30;
-  const auto refusal = [&](const std::string& keys, int64_t world_size, int64_t available) -> std::string {
+  const auto refusal = [&](const std::string& keys, int64_t world_size, int64_t available,
+                           int64_t process_bytes = 0) -> std::string {
     try {
-      check_memory(parsed(keys, world_size), world_size, {.total = 8 * kGiB, .available = available});
+      check_memory(parsed(keys, world_size), world_size, process_bytes,
+                   {.total = 8 * kGiB, .available = available});
     } catch (const ConfigError& error) {
       return error.what();
     }
@@ -221,6 +227,18 @@ TEST_CASE("models that the host cannot hold") {
       refusal("", 4, 4 * kGiB) ==
       "model: weights, gradients and the state of adamw need 1.9 GiB for each of 4 ranks; this host has 4.0 "
       "GiB available of 8.0 GiB. Nearest that fits: 2 ranks, or model.num_layers = 3.");
+  // Room for three, and for one where a process needs 0.2 GiB: neither more nor what the batch cannot be shared by.
+  const std::string batch = "[train]\nglobal_batch_size = 8\n";
+  CHECK(refusal(batch, 4, 6 * kGiB).ends_with(" Nearest that fits: 2 ranks, or model.num_layers = 8."));
+  CHECK(refusal(batch + "microbatch_size = 2\n", 4, 6 * kGiB)
+            .ends_with(" fits: 2 ranks, or model.num_layers = 8."));
+  CHECK(refusal("[train]\nglobal_batch_size = 15\n", 5, 6 * kGiB)
+            .ends_with(" Nearest that fits: 3 ranks, or model.num_layers = 5."));
+  CHECK(
+      refusal(batch, 2, 4 * kGiB, kGiB / 5) ==
+      "model: weights, gradients and the state of adamw need 1.9 GiB for each of 2 ranks, and the process of "
+      "each 204.8 MiB; this host has 4.0 GiB available of 8.0 GiB. Nearest that fits: 1 rank, or "
+      "model.num_layers = 11.");
   CHECK(refusal("[optimizer]\nname = \"sgd\"\n", 1, kGiB / 4) ==
         "model: weights, gradients and the state of sgd need 949.4 MiB; this host has 256.0 MiB available of "
         "8.0 "

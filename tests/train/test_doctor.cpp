@@ -19,6 +19,9 @@ TEST_CASE("doctor warns of more ranks than cores, of more threads than cores, an
         Warnings{"2 OpenMP runtimes are loaded (/torch/lib/libgomp.so.1, /usr/lib/libiomp5.so); there must "
                  "be one, or threads fight for cores",
                  "16 ranks on 8 cores wait for one another: start at most 8"});
+  CHECK(cores_warning(2, 4096, 8, "run.threads") ==
+        "2 ranks x 4096 threads on 8 cores: set run.threads to 4");
+  CHECK(cores_warning(2, 4, 8, "run.threads") == std::nullopt);
   CHECK(MachineReport{{{"cores", "8"}}, {"too many ranks"}}.text() ==
         "cores                    8\nwarning: too many ranks\n");
   CHECK(MachineReport{{{"cores", "8"}}, {}}.text() == "cores                    8\nnothing is wrong\n");

@@ -212,7 +212,7 @@ TEST_CASE("stop: NaN in the loss or a gradient of one rank ends the run on all r
         CHECK(rank.error ==
               "step 3: NaN or Inf in " + spoiled.in +
                   " on at least one rank. Nothing was updated in this step. Lower optimizer.learning_rate, "
-                  "set train.clip_norm, or skip such steps with train.on_nonfinite = \"skip\".");
+                  "or skip such steps with train.on_nonfinite = \"skip\".");
         CHECK((rank.changed == std::vector<bool>{true, true, false}));
       }
     }

@@ -125,8 +125,8 @@ TEST_CASE("evaluation and samples change nothing in the training; with top_k = 1
     busy.emplace_back(change);
   const RunConfig quiet_run = testing::small_run(scratch / "quiet", 2, plain);
   const RunConfig busy_run = testing::small_run(scratch / "busy", 2, busy);
-  testing::run_trainer(quiet_run, Resume::no);
-  testing::run_trainer(busy_run, Resume::no);
+  testing::run_trainer(quiet_run, Start::anew);
+  testing::run_trainer(busy_run, Start::anew);
   const testing::Outcome result = testing::outcome_of(busy_run);
   testing::check_equal_bits(testing::outcome_of(quiet_run), result);
   for (const StepMetrics& step : result.steps) {

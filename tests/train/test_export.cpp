@@ -44,7 +44,7 @@ TEST_CASE("an exported checkpoint gives the same logits as the run, and continue
       CAPTURE(precision);
       const ScratchFolder scratch;
       const RunConfig config = small_run(scratch.path(), 2, short_run(family, precision));
-      run_trainer(config, Resume::no);
+      run_trainer(config, Start::anew);
       const auto checkpoint = config.checkpoint_folder() / checkpoint::folder_name(3);
       export_huggingface(checkpoint, scratch / "exported");
 
@@ -75,7 +75,7 @@ TEST_CASE("an exported checkpoint gives the same logits as the run, and continue
 TEST_CASE("model.load starts a run from a checkpoint or from its export, on any number of ranks") {
   const ScratchFolder scratch;
   const RunConfig first = small_run(scratch.path(), 2, {"train.steps=3"});
-  run_trainer(first, Resume::no);
+  run_trainer(first, Start::anew);
   const auto checkpoint = first.checkpoint_folder() / checkpoint::folder_name(3);
   export_huggingface(checkpoint, scratch / "exported");
   const at::Tensor expected = logits_of(load_for_inference(checkpoint, comm::Mesh(), at::kDouble));
@@ -103,7 +103,7 @@ TEST_CASE("model.load starts a run from a checkpoint or from its export, on any 
 TEST_CASE("an export brings its tokenizer along, and replaces only what it was told to") {
   const ScratchFolder scratch;
   const RunConfig config = small_run(scratch.path(), 1, {"train.steps=1", "schedule.warmup_steps=0"});
-  run_trainer(config, Resume::no);
+  run_trainer(config, Start::anew);
   const auto checkpoint = config.checkpoint_folder() / checkpoint::folder_name(1);
   const auto folder = scratch / "exported";
   std::filesystem::create_directory(folder);  // an empty one is as good as none
@@ -139,12 +139,14 @@ TEST_CASE("an export brings its tokenizer along, and replaces only what it was t
 TEST_CASE("what is no model is refused by name") {
   const ScratchFolder scratch;
   const comm::Mesh alone;
-  const std::string nowhere = (scratch / "nowhere").string();
+  const std::string nowhere = scratch / "nowhere", empty = scratch / "some/folder";
+  std::filesystem::create_directories(empty);
+  const std::string wanted =
+      " Name the output folder of a run (run.output), a checkpoint, or a Hugging Face folder.";
   CHECK_THROWS_WITH_AS(load_for_inference(nowhere, alone, at::kFloat),
-                       (nowhere + ": there is no such folder").c_str(), IoError);
+                       (nowhere + ": no such folder." + wanted).c_str(), ConfigError);
   CHECK_THROWS_WITH_AS(
-      load_for_inference(scratch.path(), alone, at::kFloat),
-      (scratch.path().string() + ": holds neither config.json (a Hugging Face folder) nor a good checkpoint")
-          .c_str(),
-      IoError);
+      load_for_inference(empty, alone, at::kFloat),
+      (empty + ": holds neither config.json (a Hugging Face folder) nor a checkpoint." + wanted).c_str(),
+      ConfigError);
 }

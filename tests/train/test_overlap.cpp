@@ -32,7 +32,7 @@ std::vector<std::vector<Span>> traces(const std::filesystem::path& folder, const
   }
   if (family == "llama") changes.emplace_back("model.num_kv_heads=2");
   const train::RunConfig config = small_run(folder, size, changes);
-  run_trainer(config, train::Resume::no);
+  run_trainer(config, train::Start::anew);
   std::vector<std::vector<Span>> all;
   for (int rank = 0; rank < size; ++rank)
     all.push_back(

@@ -42,7 +42,7 @@ TEST_CASE("a run of two ranks leaves a trace of the chosen steps per rank") {
   const RunConfig config = testing::small_run(
       scratch.path(), 2,
       {"train.steps=5", "train.profile=true", "train.profile_start=2", "train.profile_steps=2"});
-  testing::run_trainer(config, Resume::no);
+  testing::run_trainer(config, Start::anew);
   const std::filesystem::path folder = std::filesystem::path(config.run.output) / "profile";
   for (const int rank : {0, 1}) {
     CAPTURE(rank);
@@ -92,11 +92,11 @@ TEST_CASE("a run of two ranks leaves a trace of the chosen steps per rank") {
 TEST_CASE("a resumed run counts the steps of its profile from where it goes on") {
   const ScratchFolder scratch;
   const RunConfig first = testing::small_run(scratch.path(), 1, {"train.steps=5"});
-  testing::run_trainer(first, Resume::no);
+  testing::run_trainer(first, Start::anew);
   const RunConfig more = testing::small_run(
       scratch.path(), 1,
       {"train.steps=9", "train.profile=true", "train.profile_start=2", "train.profile_steps=1"});
-  testing::run_trainer(more, Resume::newest);
+  testing::run_trainer(more, Start::resume);
   const std::filesystem::path folder = std::filesystem::path(more.run.output) / "profile";
   CHECK(read_file(folder / "summary.txt").starts_with("rank 0, steps 7 to 7: "));
 }
@@ -104,7 +104,7 @@ TEST_CASE("a resumed run counts the steps of its profile from where it goes on")
 TEST_CASE("a run without --profile installs and writes nothing") {
   const ScratchFolder scratch;
   const RunConfig config = testing::small_run(scratch.path(), 1, {"train.steps=1"});
-  testing::run_trainer(config, Resume::no);
+  testing::run_trainer(config, Start::anew);
   CHECK_FALSE(std::filesystem::exists(std::filesystem::path(config.run.output) / "profile"));
 
   StepProfiler profiler(launch_on(comm::World::fake(0, 1)), {.folder = scratch / "none"});

@@ -23,7 +23,7 @@ Outcome resumed_at_5(const std::filesystem::path& folder, int ranks,
                      const std::vector<std::string>& changes = {}) {
   const RunConfig config = small_run(folder, ranks, changes);
   remove_checkpoint(config, 10);
-  run_trainer(config, Resume::newest);
+  run_trainer(config, Start::resume);
   return outcome_of(config);
 }
 
@@ -33,7 +33,7 @@ struct TwoSteps {
   std::vector<std::string> settings = {"train.steps=2", "schedule.warmup_steps=0"};
   std::string checkpoint = scratch / "run/checkpoints/step-00000002";
 
-  explicit TwoSteps(const std::vector<std::string>& changes = {}) { run_trainer(with(changes), Resume::no); }
+  explicit TwoSteps(const std::vector<std::string>& changes = {}) { run_trainer(with(changes), Start::anew); }
 
   RunConfig with(const std::vector<std::string>& changes) const {
     std::vector<std::string> all = settings;
@@ -41,7 +41,7 @@ struct TwoSteps {
     return small_run(scratch.path(), 1, all);
   }
   std::string told(const std::vector<std::string>& changes) const {
-    return error_of<ConfigError>([&] { run_trainer(with(changes), Resume::newest); }, ExitCode::config);
+    return error_of<ConfigError>([&] { run_trainer(with(changes), Start::resume); }, ExitCode::config);
   }
   std::string differs(const std::string& key, const std::string& now, const std::string& then) const {
     return fmt::format(
@@ -118,16 +118,16 @@ TEST_CASE("a run of two ranks goes on with four, and one of four with one") {
 TEST_CASE("SIGTERM to one rank saves and stops all; resumed, the run ends as if it had gone on") {
   const ScratchFolder scratch;
   const RunConfig whole = small_run(scratch / "whole", 2), stopped = small_run(scratch / "stopped", 2);
-  run_trainer(whole, Resume::no);
+  run_trainer(whole, Start::anew);
   comm::run_ranks(2, [&](std::shared_ptr<comm::World> world) {
     const Context context = launch_on(std::move(world));
-    Trainer trainer(stopped, context, Resume::no);
+    Trainer trainer(stopped, context, Start::anew);
     if (context.rank() == 1) std::raise(SIGTERM);
     CHECK(trainer.run() == ExitCode::preempted);
   });
   CHECK(outcome_of(stopped).steps.size() == 1);
   CHECK(outcome_of(stopped).engine.at("step").get<int>() == 1);
-  run_trainer(stopped, Resume::newest);
+  run_trainer(stopped, Start::resume);
   check_equal_bits(outcome_of(whole), outcome_of(stopped));
 }
 
@@ -161,7 +161,7 @@ TEST_CASE("a preset is named instead of the sizes that come with it") {
   config.model.preset = "gpt2";
   config.model.num_layers = 3;
   for (const char* key : {"model.num_layers", "model.family"}) config.origins.erase(key);
-  CHECK(error_of<ConfigError>([&] { run_trainer(config, Resume::newest); }) ==
+  CHECK(error_of<ConfigError>([&] { run_trainer(config, Start::resume); }) ==
         fmt::format(
             "rank 0: model.preset = \"gpt2\", but the checkpoint {} was trained without it. Remove it, or "
             "start anew in another run.output.",
@@ -208,6 +208,6 @@ TEST_CASE("state that nobody would read, or that is not there, is no way to go o
 TEST_CASE("resuming without a checkpoint starts at step 0") {
   const ScratchFolder scratch;
   const RunConfig config = small_run(scratch.path(), 2, {"train.steps=2", "schedule.warmup_steps=0"});
-  run_trainer(config, Resume::newest);
+  run_trainer(config, Start::resume);
   CHECK(outcome_of(config).steps.size() == 2);
 }

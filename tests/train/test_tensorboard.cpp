@@ -162,7 +162,7 @@ TEST_CASE("a run writes every number of metrics.jsonl under its tag, step by ste
   const RunConfig config = testing::small_run(
       scratch.path(), 1,
       {"train.steps=2", "run.tensorboard=true", "data.validation_fraction=0.3", "train.evaluate_every=2"});
-  testing::run_trainer(config, Resume::no);
+  testing::run_trainer(config, Start::anew);
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(RunFolder{config.run.output}.tensorboard()))
     files.push_back(entry.path());

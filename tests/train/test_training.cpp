@@ -80,7 +80,7 @@ TEST_CASE("a run that diverges skips its steps, or stops on all ranks, as train.
   std::vector<std::string> texts(2);
   comm::run_ranks(2, [&](std::shared_ptr<comm::World> world) {
     const Context context = launch_on(std::move(world));
-    Trainer trainer(stop, context, Resume::no);
+    Trainer trainer(stop, context, Start::anew);
     try {
       trainer.run();
     } catch (const NumericsError& error) {
@@ -92,7 +92,7 @@ TEST_CASE("a run that diverges skips its steps, or stops on all ranks, as train.
     CHECK(text ==
           fmt::format(
               "step {}: NaN or Inf in the loss and the gradient of {} on at least one rank. Nothing was "
-              "updated in this step. Lower optimizer.learning_rate, set train.clip_norm, or skip such "
+              "updated in this step. Lower optimizer.learning_rate, or skip such "
               "steps with train.on_nonfinite = \"skip\".",
               bad->step, bad->nonfinite));
   }
@@ -119,7 +119,7 @@ TEST_CASE("synthetic data fits the model that no key sizes, and has held-out seq
   const RunConfig config = small_run(
       scratch.path(), 2,
       {"data.train=synthetic", "train.steps=2", "train.evaluate_every=1", "train.evaluate_batches=1"});
-  run_trainer(config, Resume::no);
+  run_trainer(config, Start::anew);
   const Outcome outcome = outcome_of(config);
   REQUIRE(outcome.steps.size() == 2);
   CHECK(std::abs(outcome.steps[0].loss - std::log(257.0)) < 0.2);
@@ -157,7 +157,7 @@ TEST_CASE("a ViT learns classes, a BERT to fill in, and both say how often they 
   const RunConfig text = small_run(
       scratch / "bert", 1,
       {"model.family=bert", "train.steps=4", "train.evaluate_every=2", "data.validation_fraction=0.2"});
-  run_trainer(text, Resume::no);
+  run_trainer(text, Start::anew);
   const Json line = read_step_log(RunFolder{text.run.output}.metrics()).at(1);
   CHECK(line.at("validation_accuracy").get<double>() < 1);
   CHECK(line.at("validation_next_sentence_accuracy").get<double>() > 0);

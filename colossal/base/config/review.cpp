@@ -158,8 +158,10 @@ void Review::finish() const {
   });
   std::vector<std::string> lines;
   for (const Problem& problem : sorted) {
-    const std::string place = problem.origin.text();
-    lines.push_back(place.empty() ? problem.text : place + ": " + problem.text);
+    const std::string place = problem.origin.text(), key = place.substr(place.rfind(' ') + 1) + ": ";
+    const bool twice = place.starts_with("--set ") && problem.text.starts_with(key);
+    const std::string text = twice ? problem.text.substr(key.size()) : problem.text;
+    lines.push_back(place.empty() ? text : place + ": " + text);
   }
   throw ConfigError(std::move(lines));
 }

@@ -5,6 +5,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <map>
 #include <sstream>
 
 #include "colossal/base/error.h"
@@ -50,6 +51,28 @@ Value convert(const toml::node& node, const std::string& name) {
   return value;
 }
 
+// Where `text` names one key, or opens one table, for the second time: toml++ says neither both lines nor the section. Empty
+// when it does not.
+std::string named_twice(const std::vector<std::string>& lines, const std::string& name) {
+  std::map<std::string, size_t> first;  // "train.steps", "[train]": its line
+  std::string section;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const std::string line(trim(std::string_view(lines[i]).substr(0, lines[i].find('#'))));
+    const bool table = line.starts_with('[') && line.ends_with(']') && !line.starts_with("[[");
+    const size_t equals = line.find('=');
+    if (!table && equals == std::string::npos) continue;
+    std::string key(trim(std::string_view(line).substr(0, equals)));
+    if (table) section = std::string(trim(std::string_view(line).substr(1, line.size() - 2))) + ".";
+    key = table ? line : section + key;
+    const auto [earlier, fresh] = first.try_emplace(key, i + 1);
+    if (!fresh) {
+      return fmt::format("{}:{}: {} is given twice, first on line {}. Remove one of {}.", name, i + 1, key,
+                         earlier->second, table ? "the headings" : "the lines");
+    }
+  }
+  return "";
+}
+
 bool is_key_path(std::string_view path) {
   return !path.empty() && path.find_first_not_of(
                               "abcdefghijklmnopqrstuvwxyz"
@@ -64,6 +87,10 @@ Value parse_toml(std::string_view text, const std::string& name) {
   } catch (const toml::parse_error& error) {
     const size_t line = error.source().begin.line;
     const std::vector<std::string> lines = split(text, '\n');
+    if (error.description().find("redefine existing") != std::string_view::npos) {
+      if (std::string problem = named_twice(lines, name); !problem.empty())
+        throw ConfigError(std::move(problem));
+    }
     const std::string_view here =
         line >= 1 && line <= lines.size() ? trim(lines[line - 1]) : std::string_view();
     throw ConfigError(

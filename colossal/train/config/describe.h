@@ -45,6 +45,9 @@ std::string tensor_as_text(const config::Override& change, int64_t world_size);
 // Up to six divisors of `n`, those nearest to `wanted`, ascending: "1, 2, 3, 4, 6, 8".
 std::string divisors_near(int64_t n, int64_t wanted);
 
+// The same among others: "for example 25, 40, 50, 100, 125, 200" where there are more.
+std::string divisors_of(int64_t n, int64_t wanted);
+
 // The multiples of `unit` around `value`: "8 or 16", or "8" when there is none below.
 std::string multiples_near(int64_t value, int64_t unit);
 

@@ -7,6 +7,7 @@
 
 #include "colossal/base/error.h"
 #include "colossal/base/file.h"
+#include "colossal/base/read_json.h"
 #include "colossal/base/text.h"
 #include "colossal/models/family.h"
 #include "colossal/train/config/components.h"
@@ -113,7 +114,7 @@ std::optional<models::ModelConfig> read_loaded(const std::string& folder) {
   std::error_code ignored;
   const std::filesystem::path config_json = std::filesystem::path(folder) / "config.json";
   if (std::filesystem::is_regular_file(config_json, ignored)) {
-    const Json json = Json::parse(read_file(config_json), nullptr, /*allow_exceptions=*/false);
+    const Json json = read_json(config_json);
     if (!json.is_object() || !json.contains("model_type") || !json["model_type"].is_string()) {
       throw ConfigError(
           fmt::format("model.load = \"{}\": config.json is no JSON object with a model_type.", folder));

@@ -31,7 +31,7 @@ models::ModelConfig small_sizes(const std::string& family);
 void fill_sizes(ModelSection& model, const models::ModelConfig& sizes);
 
 // What the folder model.load says about its model, from config.json or manifest.json alone. nullopt when there is
-// neither. ConfigError with all problems when the model is none that we have.
+// neither. ConfigError with all problems when the model is none that we have, IoError when config.json is damaged.
 std::optional<models::ModelConfig> read_loaded(const std::string& folder);
 
 }  // namespace colossal::train

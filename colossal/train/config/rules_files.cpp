@@ -10,6 +10,7 @@
 #include "colossal/checkpoint/directory.h"
 #include "colossal/data/images/image_source.h"
 #include "colossal/data/text_source.h"
+#include "colossal/data/tokenizer.h"
 #include "colossal/train/config/describe.h"
 #include "colossal/train/config/model_sizes.h"
 
@@ -140,6 +141,21 @@ std::string tokenizer_problem(const std::string& tokenizer) {
   return "";
 }
 
+// A sample needs room for one token behind its prompt. Text seldom has more tokens than bytes: a tokenizer is opened only for a long one.
+std::string prompt_problem(const RunConfig& c) {
+  constexpr int64_t kSpecialTokens = 8;
+  const std::string& prompt = c.train.sample_prompt;
+  const int64_t positions = c.model.max_positions.value_or(0);
+  if (c.train.sample_every == 0 || positions == 0 || std::ssize(prompt) + kSpecialTokens < positions)
+    return "";
+  const auto length = std::ssize(data::Tokenizer::load(c.data.tokenizer)->encode(prompt));
+  if (length < positions) return "";
+  return fmt::format(
+      "train.sample_prompt has {} tokens, and the model takes {} with those to come (model.max_positions). "
+      "Allowed: at most {}.",
+      length, positions, positions - 1);
+}
+
 std::string load_problem(const std::string& load) {
   std::error_code ignored;
   if (!fs::exists(load, ignored)) return missing_text("model.load", load, "");
@@ -174,7 +190,15 @@ void check_files(const RunConfig& c, config::Review& review) {
   const auto report = [&](std::string_view key, const std::string& problem) {
     review.require(problem.empty(), {key}, problem);
   };
-  report("data.tokenizer", tokenizer_problem(c.data.tokenizer));
+  const std::string tokenizer = tokenizer_problem(c.data.tokenizer);
+  report("data.tokenizer", tokenizer);
+  try {
+    const std::string prompt = tokenizer.empty() ? prompt_problem(c) : "";
+    review.require(prompt.empty(), {"train.sample_prompt", "model.max_positions", "train.sample_every"},
+                   prompt);
+  } catch (const IoError&) {
+    // A damaged tokenizer: told by who opens the data.
+  }
   report("run.output", output_problem(c.run.output));
   if (c.model.load) report("model.load", load_problem(*c.model.load));
 }

@@ -15,8 +15,9 @@
 #include "colossal/train/config/model_sizes.h"
 
 namespace colossal::train {
+namespace {
 
-std::string divisors_near(int64_t n, int64_t wanted) {
+std::vector<int64_t> nearest_divisors(int64_t n, int64_t wanted) {
   std::vector<int64_t> divisors;
   for (int64_t d = 1; d * d <= n && d <= 1'000'000; ++d) {
     if (n % d != 0) continue;
@@ -26,7 +27,19 @@ std::string divisors_near(int64_t n, int64_t wanted) {
   std::ranges::sort(divisors, {}, [&](int64_t d) { return std::pair(std::abs(d - wanted), d); });
   divisors.resize(std::min<size_t>(divisors.size(), 6));
   std::ranges::sort(divisors);
-  return fmt::format("{}", fmt::join(divisors, ", "));
+  return divisors;
+}
+
+}  // namespace
+
+std::string divisors_near(int64_t n, int64_t wanted) {
+  return fmt::format("{}", fmt::join(nearest_divisors(n, wanted), ", "));
+}
+
+std::string divisors_of(int64_t n, int64_t wanted) {
+  const std::vector<int64_t> some = nearest_divisors(n, wanted);
+  return fmt::format("{}{}", some.front() == 1 && some.back() == n ? "" : "for example ",
+                     fmt::join(some, ", "));
 }
 
 std::string multiples_near(int64_t value, int64_t unit) {
@@ -85,6 +98,8 @@ void resolve_loaded(RunConfig& c, config::Review& review) {
     loaded = read_loaded(*c.model.load);
   } catch (const ConfigError& error) {
     for (const std::string& problem : error.problems()) review.reject("model.load", problem);
+  } catch (const IoError& error) {
+    review.reject("model.load", fmt::format("model.load: {}", error.what()));
   }
   if (!loaded) return;
   const RunConfig asked = c;

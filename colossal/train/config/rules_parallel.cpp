@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "colossal/base/text.h"
 #include "colossal/models/family.h"
@@ -145,6 +146,19 @@ int64_t smaller_size(RunConfig c, const config::Review& review) {
   return 0;
 }
 
+// "Sizes that fit it: 2, 4.": of a mode for a model that is what it is, about as large as was asked.
+std::string sizes_of_loaded(const RunConfig& c) {
+  const TensorParallel how = c.parallel.tensor.how();
+  std::vector<TensorParallel> fit;
+  for (int64_t size = 2; size <= 2 * how.size; ++size) {
+    const TensorParallel other{how.mode, size, how.depth};
+    if (parallel::problem(other).empty() && std::ranges::all_of(cuts_of(c, other), &Cut::fits))
+      fit.push_back(other);
+  }
+  if (fit.empty()) return fmt::format("No size near {} fits this model.", how.size);
+  return fmt::format("Sizes of this mode that fit this model: {}.", sizes_text(fit));
+}
+
 }  // namespace
 
 std::string tensor_as_text(const config::Override& change, int64_t world_size) {
@@ -202,14 +216,19 @@ void resolve_parallel(ParallelSection& p, config::Review& review, int64_t world_
 void check_tensor_parallel(const RunConfig& c, config::Review& review) {
   const TensorParallel how = c.parallel.tensor.how();
   if (how.mode == TensorMode::none) return;
+  bool told = false;  // that the loaded model does not fit, with the sizes with which all of it does
   for (const Cut& cut : cuts_of(c, how)) {
     if (cut.fits) continue;
     const int64_t size = smaller_size(c, review);
-    review.require(
-        false, {cut.key, "parallel.tensor.size", "parallel.tensor.mode"},
-        fmt::format("{} cannot be cut into {} by parallel.tensor.mode = \"{}\" of {} ranks. Nearest: {}{}.",
-                    cut.what, cut.ways, name_of(how.mode), how.size, cut.nearest,
-                    size > 0 ? fmt::format(", or parallel.tensor.size = {}", size) : ""));
+    const bool fixed = c.model.load && cut.key.starts_with("model.");
+    if (fixed && std::exchange(told, true)) continue;
+    const std::string fix =
+        fixed ? sizes_of_loaded(c)
+              : fmt::format("Nearest: {}{}.", cut.nearest,
+                            size > 0 ? fmt::format(", or parallel.tensor.size = {}", size) : "");
+    review.require(false, {cut.key, "parallel.tensor.size", "parallel.tensor.mode"},
+                   fmt::format("{} cannot be cut into {} by parallel.tensor.mode = \"{}\" of {} ranks. {}",
+                               cut.what, cut.ways, name_of(how.mode), how.size, fix));
   }
 }
 

@@ -58,7 +58,7 @@ void resolve_batch(RunConfig& c, config::Review& review) {
                                "ranks. Nearest: {}. Ranks that "
                                "can share {}: {}.",
                                t.global_batch_size, data, multiples_near(t.global_batch_size, data),
-                               t.global_batch_size, divisors_near(t.global_batch_size, data)));
+                               t.global_batch_size, divisors_of(t.global_batch_size, data)));
     t.microbatch_size = std::max<int64_t>(1, t.global_batch_size / data);
     return;
   }
@@ -66,11 +66,11 @@ void resolve_batch(RunConfig& c, config::Review& review) {
   std::string fix = fmt::format("Nearest: {}.", multiples_near(t.global_batch_size, unit));
   if (t.global_batch_size % data == 0) {
     fix += fmt::format(" Microbatch sizes that divide {}: {}.", t.global_batch_size / data,
-                       divisors_near(t.global_batch_size / data, *t.microbatch_size));
+                       divisors_of(t.global_batch_size / data, *t.microbatch_size));
   }
   if (t.global_batch_size % *t.microbatch_size == 0) {
     fix += fmt::format(" Ranks that can share {} microbatches: {}.", t.global_batch_size / *t.microbatch_size,
-                       divisors_near(t.global_batch_size / *t.microbatch_size, data));
+                       divisors_of(t.global_batch_size / *t.microbatch_size, data));
   }
   review.require(
       t.global_batch_size % unit == 0, {"train.global_batch_size", "train.microbatch_size", "parallel.data"},
