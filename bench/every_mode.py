@@ -21,7 +21,7 @@ def train(args, mode, size, depth):
     changes = [f"run.output={folder}", *args.set]
     if mode != "none":
         changes += [f'parallel.tensor.mode="{mode}"', f"parallel.tensor.size={size}", f"parallel.tensor.depth={depth}"]
-    command = [args.colossal, "train", args.config, "-n", str(size)]
+    command = [args.colossal, "train", args.config, "-n", str(size), "--overwrite"]
     for change in changes:
         command += ["--set", change]
     if not (args.keep and (folder / "metrics.jsonl").exists()):

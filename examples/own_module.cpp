@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "colossal/comm/launch/failure.h"
+#include "colossal/tensor/random.h"
 #include "colossal/train/initialize.h"
 
 // Two spirals, one per class: points [n, 2] and classes [n].
@@ -24,8 +25,11 @@ struct Classifier : torch::nn::Module {
     const std::vector<int64_t> sizes = {2, width, width, 2};
     for (size_t i = 0; i + 1 < sizes.size(); ++i) {
       const double bound = 1 / std::sqrt(static_cast<double>(sizes[i]));
-      weights.push_back(register_parameter(fmt::format("w{}", i),
-                                           at::empty({sizes[i + 1], sizes[i]}).uniform_(-bound, bound)));
+      const std::string name = fmt::format("w{}", i);
+      const colossal::tensor::Shape shape = {sizes[i + 1], sizes[i]};
+      weights.push_back(register_parameter(
+          name, colossal::tensor::uniform(colossal::tensor::RandomKey(1).named(name), shape, {{0, 0}, shape},
+                                          -bound, bound, at::kFloat)));
       biases.push_back(register_parameter(fmt::format("b{}", i), at::zeros({sizes[i + 1]})));
     }
   }
@@ -53,9 +57,9 @@ int main() try {
     engine.zero_grad();
     const at::Tensor loss = engine.criterion(engine(batch.input()), batch.label());
     engine.backward(loss);
-    engine.step();
+    const auto step = engine.step();  // step.loss is that of the global batch, on all ranks
     if (context.speaks() && engine.num_steps() % 100 == 0)
-      fmt::print("step {}  loss {:.4f}\n", engine.num_steps(), loss.item<double>());
+      fmt::print("step {}  loss {:.4f}\n", engine.num_steps(), step.loss);
     if (engine.num_steps() == 600) break;
   }
   at::NoGradGuard no_grad;

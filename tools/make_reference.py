@@ -17,6 +17,24 @@ import json
 import pathlib
 import tempfile
 
+
+def read_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=pathlib.Path, help="Hugging Face folder of GPT-2, Llama, Qwen2, BERT or ViT")
+    parser.add_argument("--output", type=pathlib.Path, help="default: reference.safetensors in the folder; tolerance.json goes beside it")
+    parser.add_argument("--rows", type=int, default=4)
+    parser.add_argument("--tokens", type=int, default=16, help="in a row, at least 2; not for images")
+    parser.add_argument("--steps", type=int, default=10, help="of AdamW")
+    parser.add_argument("--seed", type=int, default=1, help="of the tokens")
+    parser.add_argument("--batch", type=pathlib.Path, help="take the inputs of this reference instead of random ones")
+    arguments = parser.parse_args()
+    if arguments.tokens < 2 or arguments.rows < 1 or arguments.steps < 1:
+        parser.error("needs at least --rows 1, --tokens 2 and --steps 1")
+    return arguments
+
+
+ARGUMENTS = read_arguments() if __name__ == "__main__" else None  # --help needs nothing of what follows
+
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
@@ -120,19 +138,7 @@ def tolerance(exact, rounded, prefix):
     return max(error, 2.5e-7 * max(1.0, *(float(exact[name].abs().max()) for name in names)))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=pathlib.Path, help="Hugging Face folder of GPT-2, Llama, Qwen2, BERT or ViT")
-    parser.add_argument("--output", type=pathlib.Path, help="default: reference.safetensors in the folder; tolerance.json goes beside it")
-    parser.add_argument("--rows", type=int, default=4)
-    parser.add_argument("--tokens", type=int, default=16, help="in a row, at least 2; not for images")
-    parser.add_argument("--steps", type=int, default=10, help="of AdamW")
-    parser.add_argument("--seed", type=int, default=1, help="of the tokens")
-    parser.add_argument("--batch", type=pathlib.Path, help="take the inputs of this reference instead of random ones")
-    arguments = parser.parse_args()
-    if arguments.tokens < 2 or arguments.rows < 1 or arguments.steps < 1:
-        parser.error("needs at least --rows 1, --tokens 2 and --steps 1")
-
+def main(arguments):
     path = arguments.output or arguments.model / "reference.safetensors"
     config = transformers.AutoConfig.from_pretrained(arguments.model, local_files_only=True)
     weights = model_class(config).from_pretrained(arguments.model, local_files_only=True, dtype="auto").state_dict()
@@ -152,4 +158,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGUMENTS)

@@ -15,7 +15,7 @@ if [ ! -s "$text" ]; then
   echo "quickstart: wrote $text ($(wc -c < "$text") bytes, the King James Bible of Debian's package bible-kjv)"
 fi
 output=$("$program" config configs/quickstart.toml -n 2 "$@" --short | sed -n 's/^output = "\(.*\)"$/\1/p')
-"$program" train configs/quickstart.toml -n 2 "$@"
+"$program" train configs/quickstart.toml -n 2 "$@" --overwrite   # says what it takes the place of
 page=$("$program" report "$output")
 loss=$(grep -o '"validation_loss":[0-9.]*' "$output/metrics.jsonl" | tail -1 | cut -d: -f2)
 echo "quickstart: final validation loss $(LC_ALL=C printf %.4f "$loss") (nats per byte)"
