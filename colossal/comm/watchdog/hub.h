@@ -32,8 +32,8 @@ class Hub {
     JudgeOptions judge = {};
     std::chrono::milliseconds tick{100};
     std::filesystem::path recorder_folder = {};  // named in what is printed; empty: not
-    std::function<void(const std::string&)>
-        print;  // one line or more without the final newline; default: stderr
+    // Gets one line or more, without the last newline; none: they go to stderr.
+    std::function<void(const std::string&)> print = {};
   };
   explicit Hub(Options options);
   ~Hub();  // tells every rank that the hub closes in order

@@ -46,7 +46,7 @@ struct Verdict {
   ExitCode code = ExitCode::peer_lost;  // or ExitCode::hang
   std::string reason;                   // one line
   std::string report;                   // `reason`, for a hang with one line per rank below
-  int speaker = -1;                     // the rank whose own words tell the cause; -1: the hub prints the report
+  int speaker = -1;  // the rank whose own words tell the cause; -1: the hub prints the report
   bool operator==(const Verdict&) const = default;
 };
 
