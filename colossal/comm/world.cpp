@@ -175,6 +175,7 @@ std::unique_ptr<Backend> World::make_backend(const std::vector<int>& ranks, cons
                     // With a watchdog it alone decides: a backend cannot tell a slow rank from a lost one.
                     .timeout = watchdog_ ? std::chrono::hours(24) : options_.timeout,
                     .connect_timeout = options_.connect_timeout,
+                    .host_ranks = environment_.local_world_size,
                     .threads = environment_.launcher == "threads",
                     .interface_address = own_address_towards(environment_.master_address),
                     .device = options_.device};

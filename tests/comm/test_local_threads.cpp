@@ -58,19 +58,20 @@ TEST_CASE("reductions of every dtype and op") {
 
 namespace {
 
-// Whether two members that may run on these cores find themselves crowded.
-std::array<bool, 2> crowded(const std::array<int, 2>& cores) {
+// Whether two members that may run on these cores find themselves crowded, beside other ranks on this host.
+std::array<bool, 2> crowded(const std::array<std::vector<int>, 2>& cores, int host_ranks = 2) {
   std::promise<std::string> ticket;
   std::array<bool, 2> found{};
   const auto member = [&](int index) {
     cpu_set_t mine;
     CPU_ZERO(&mine);
-    CPU_SET(cores[index], &mine);
+    for (const int core : cores[index]) CPU_SET(core, &mine);
     REQUIRE(sched_setaffinity(0, sizeof mine, &mine) == 0);
     Place place;
     place.group = "data";
     place.ranks = {0, 1};
     place.index = index;
+    place.host_ranks = host_ranks;
     place.tell = [&](const std::string& text) { ticket.set_value(text); };
     place.hear = [&] { return ticket.get_future().get(); };
     found[index] = Session(place).crowded();
@@ -83,7 +84,8 @@ std::array<bool, 2> crowded(const std::array<int, 2>& cores) {
 
 }  // namespace
 
-TEST_CASE("members that are bound to a core each are not crowded") {
+TEST_CASE(
+    "members are crowded where the ranks of the host are more than the cores, unless bound to a core each") {
   cpu_set_t usable;
   REQUIRE(sched_getaffinity(0, sizeof usable, &usable) == 0);
   std::vector<int> cores;
@@ -94,6 +96,10 @@ TEST_CASE("members that are bound to a core each are not crowded") {
     MESSAGE("left out: this process may use one core only");
     return;
   }
-  CHECK(crowded({cores[0], cores[1]}) == std::array{false, false});
-  CHECK(crowded({cores[0], cores[0]}) == std::array{true, true});
+  const int a = cores[0], b = cores[1];
+  CHECK(crowded({{{a}, {b}}}) == std::array{false, false});
+  CHECK(crowded({{{a}, {b}}}, 4) == std::array{false, false});
+  CHECK(crowded({{{a}, {a}}}) == std::array{true, true});
+  CHECK(crowded({{{a, b}, {a, b}}}) == std::array{false, false});
+  CHECK(crowded({{{a, b}, {a, b}}}, 3) == std::array{true, true});
 }

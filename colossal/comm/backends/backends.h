@@ -26,6 +26,7 @@ struct Endpoint {
   Store store;                                 // keys are prefixed for this group: use them freely
   std::chrono::milliseconds timeout{600'000};  // of every operation
   std::chrono::milliseconds connect_timeout{10'000};
+  int host_ranks = 0;             // of the run on this host, inside and outside the group; 0: not known
   bool threads = false;           // all members are threads of this process
   std::string interface_address;  // Gloo: local address to bind, from comm or the master address
   at::Device device = at::kCPU;

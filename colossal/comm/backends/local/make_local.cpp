@@ -19,6 +19,7 @@ std::unique_ptr<Backend> make_local(const Endpoint& endpoint) {
       .group = short_name(endpoint.name),
       .ranks = endpoint.ranks,
       .index = endpoint.index,
+      .host_ranks = endpoint.host_ranks,
       .timeout = endpoint.timeout,
       .connect_timeout = endpoint.connect_timeout,
       .tell = [&](const std::string& ticket) { store.set("local", ticket); },

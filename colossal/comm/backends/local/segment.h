@@ -52,9 +52,10 @@ constexpr int32_t kAnyMember = -1;
 
 struct alignas(2 * kLine) Member {
   int64_t pid = 0;
-  uint64_t started = 0;  // of the process, in clock ticks since boot: with pid it names a process for good
-  uint64_t probe = 0;    // address of a word that holds the segment's nonce
-  cpu_set_t cores = {};  // that it may run on
+  uint64_t started = 0;    // of the process, in clock ticks since boot: with pid it names a process for good
+  uint64_t probe = 0;      // address of a word that holds the segment's nonce
+  cpu_set_t cores = {};    // that it may run on
+  int32_t host_ranks = 0;  // Place::host_ranks
   std::atomic<uint32_t> status;
   std::atomic<uint32_t> touching;  // it reads memory of other threads directly
   char reason[448];                // why it failed; valid once status is failed

@@ -40,19 +40,27 @@ Session::Session(const Place& place)
                     group_, place.size(), kMaxMembers));
   }
   join(place);
-  // Spinning (up to one or two milliseconds, in which 4 MiB are copied) pays only where every member has a core of its own; elsewhere the
-  // peer may need this one. To yield where there are enough cores would hand a time slice to whatever else runs on the host.
-  const bool crowded = size() > num_cores();
+  // Spinning (up to one or two milliseconds, in which 4 MiB are copied) pays only where every rank has a core of its own; elsewhere
+  // another one may need this. To yield where there are enough cores would hand a time slice to whatever else runs on the host.
+  const bool crowded = share_cores();
   max_spins_ = crowded ? 0 : 32768;
   max_yields_ = crowded ? 512 : 0;
   spins_[static_cast<int>(Lane::caller)] = max_spins_;
 }
 
-// Of all members together: each may be bound to its own.
-int Session::num_cores() const {
+// The same answer on all members: how data moves depends on it. Members that may all use the same cores share them with the other ranks
+// of this host; those that are bound to different ones have these to themselves.
+bool Session::share_cores() const {
   cpu_set_t all = self().cores;
-  for (int i = 0; i < size(); ++i) CPU_OR(&all, &all, &segment_.member(i).cores);
-  return CPU_COUNT(&all);
+  bool bound = false;
+  int ranks = size();
+  for (int i = 0; i < size(); ++i) {
+    const Member& member = segment_.member(i);
+    bound = bound || !CPU_EQUAL(&member.cores, &self().cores);
+    CPU_OR(&all, &all, &member.cores);
+    ranks = std::max(ranks, member.host_ranks);
+  }
+  return (bound ? size() : ranks) > CPU_COUNT(&all);
 }
 
 void Session::join(const Place& place) {
@@ -66,6 +74,7 @@ void Session::join(const Place& place) {
   me.pid = getpid();
   me.started = process_started(me.pid);
   sched_getaffinity(0, sizeof me.cores, &me.cores);
+  me.host_ranks = place.host_ranks;
   me.status.store(number(Status::present), std::memory_order_release);
   std::atomic<uint32_t>& attached = segment_.attached();
   attached.fetch_add(1);

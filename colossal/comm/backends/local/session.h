@@ -39,6 +39,7 @@ struct Place {
   std::string group;       // "data", for messages
   std::vector<int> ranks;  // world ranks by index
   int index = 0;
+  int host_ranks = 0;  // of the run on this host, inside and outside the group; 0: not known
   std::chrono::milliseconds timeout{600'000};  // of every wait
   std::chrono::milliseconds connect_timeout{10'000};
   std::function<void(const std::string&)> tell;  // index 0: gives the others one string
@@ -60,7 +61,7 @@ class Session {
   const Segment& segment() const { return segment_; }
   Member& self() const { return segment_.member(index_); }
   bool threads() const { return threads_; }         // all members share this address space
-  bool crowded() const { return max_yields_ > 0; }  // members share cores
+  bool crowded() const { return max_yields_ > 0; }  // more ranks than cores
   bool alive() const {
     return self().status.load(std::memory_order_relaxed) == static_cast<uint32_t>(Status::present);
   }
@@ -88,7 +89,7 @@ class Session {
  private:
   using Clock = std::chrono::steady_clock;
   void join(const Place& place);
-  int num_cores() const;
+  bool share_cores() const;
   bool mark_failed(const std::string& reason) noexcept;
   void ring_everyone() const noexcept;
   void outlast_readers() const;
