@@ -135,24 +135,24 @@ at::Tensor matmul_forward(const at::Tensor& x, const at::Tensor& w, const at::Te
   return bias.defined() ? at::addmm(bias, x, w.t()) : at::mm(x, w.t());
 }
 
-void matmul_forward_wide(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w) {
+at::Tensor matmul_forward_wide(const at::Tensor& x, const at::Tensor& w) {
   RECORD_FUNCTION("colossal::matmul_forward_wide", {});
   check("matmul_forward_wide", x, w);
-  if (y.is_meta()) return;  // no product, and none of the temporaries that some kernels need
-  at::Tensor out = y;
-  if (!narrow(x.scalar_type())) {
-    if (use_onednn(MatmulOp::forward, x, x.size(0), w.size(1), w.size(0))) {
-      out.copy_(onednn(x, w));
-    } else {
-      at::mm_out(out, x, w.t());
-    }
-  } else if (use_mkl_bf16(MatmulOp::forward_wide, x, x.size(0), w.size(1), w.size(0))) {
-    mkl_bf16(false, x, true, w, 0, y);
-  } else if (x.is_cuda()) {
-    at::mm_out(out, x, w.t(), at::kFloat);
-  } else {
-    at::mm_out(out, x.to(at::kFloat), w.to(at::kFloat).t());
+  const bool narrow_operands = narrow(x.scalar_type());
+  const auto empty = [&] {
+    return at::empty({x.size(0), w.size(0)}, narrow_operands ? x.options().dtype(at::kFloat) : x.options());
+  };
+  if (x.is_meta()) return empty();  // no product, and none of the temporaries that some kernels need
+  if (!narrow_operands) {
+    const bool by_onednn = use_onednn(MatmulOp::forward, x, x.size(0), w.size(1), w.size(0));
+    return by_onednn ? onednn(x, w) : at::mm(x, w.t());
   }
+  if (use_mkl_bf16(MatmulOp::forward_wide, x, x.size(0), w.size(1), w.size(0))) {
+    at::Tensor y = empty();
+    mkl_bf16(false, x, true, w, 0, y);
+    return y;
+  }
+  return x.is_cuda() ? at::mm(x, w.t(), at::kFloat) : at::mm(x.to(at::kFloat), w.to(at::kFloat).t());
 }
 
 at::Tensor matmul_input_grad(const at::Tensor& dy, const at::Tensor& w) {

@@ -18,8 +18,8 @@ enum class Accumulate { no, yes };
 // bias: [out] in the dtype of x, or undefined.
 at::Tensor matmul_forward(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias = {});
 
-// The same product with the result in fp32 (fp64 for fp64) written to y [t, out]: bf16 operands lose nothing.
-void matmul_forward_wide(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w);
+// The same product with the result [t, out] in fp32 (fp64 for fp64): bf16 operands lose nothing.
+at::Tensor matmul_forward_wide(const at::Tensor& x, const at::Tensor& w);
 
 at::Tensor matmul_input_grad(const at::Tensor& dy, const at::Tensor& w);
 void matmul_input_grad_into(const at::Tensor& dx, const at::Tensor& dy, const at::Tensor& w);

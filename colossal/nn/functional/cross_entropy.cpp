@@ -91,15 +91,12 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
                 want.weight ? (rows == 0 ? at::zeros(w.sizes(), options) : at::empty(w.sizes(), options))
                             : at::Tensor(),
                 want.bias ? at::zeros({vocabulary}, options) : at::Tensor()};
-  const at::Tensor logits_buffer = at::empty({chunk, vocabulary}, options);
-  const at::Tensor dlogits_buffer = narrow_gradient ? at::empty({chunk, vocabulary}, h.options())
-                                    : want.any()    ? logits_buffer
-                                                    : at::Tensor();
   for (int64_t begin = 0; begin < rows; begin += chunk) {
     const int64_t count = std::min(chunk, rows - begin);
-    const at::Tensor rows_h = h.narrow(0, begin, count), logits = logits_buffer.narrow(0, 0, count);
-    const at::Tensor dlogits = want.any() ? dlogits_buffer.narrow(0, 0, count) : at::Tensor();
-    tensor::matmul_forward_wide(logits, rows_h, w);
+    const at::Tensor rows_h = h.narrow(0, begin, count), logits = tensor::matmul_forward_wide(rows_h, w);
+    const at::Tensor dlogits = narrow_gradient ? at::empty_like(logits, h.options())
+                               : want.any()    ? logits
+                                               : at::Tensor();
     if (b.defined()) logits.add_(b);
     const auto of_rows = [&](const at::Tensor& t) { return t.defined() ? t.narrow(0, begin, count) : t; };
     const at::Tensor &log_probs = result.scores.log_probs, &right = result.scores.right;

@@ -121,12 +121,7 @@ Result run(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
   for (int64_t begin = 0; begin < tokens; begin += most) {
     const int64_t count = std::min(most, tokens - begin);
     const at::Tensor rows = x.narrow(1, begin, count).reshape({members * count, x.size(2)});
-    const auto partial = [&] {  // all columns: gone before the gradients of as many arrive
-      at::Tensor product = at::empty({members * count, w.size(0)}, options);
-      tensor::matmul_forward_wide(product, rows, w);
-      return product;
-    };
-    const at::Tensor logits = output.leave(partial());
+    const at::Tensor logits = output.leave(tensor::matmul_forward_wide(rows, w));
     if (bias.defined()) logits.add_(bias.detach().to(wide));
     const Softmax softmax = softmax_over(logits, targets.narrow(begin, count), scale,
                                          want.any() ? std::optional(type) : std::nullopt, head);

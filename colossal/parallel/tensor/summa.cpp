@@ -80,18 +80,15 @@ std::vector<at::Tensor> summa_forward(const at::Tensor& x, const std::vector<at:
   }
   Panels xs(x, grid.along_row);
   auto panels = panels_of(ws, grid.along_column);
-  const at::ScalarType type = x.scalar_type(), wide = type == at::kDouble ? at::kDouble : at::kFloat;
-  for (const at::Tensor& w : ws) totals.push_back(at::empty({x.size(0), w.size(0)}, x.options().dtype(wide)));
-  std::vector<at::Tensor> products;
-  for (const at::Tensor& total : totals) products.push_back(at::empty_like(total));
   for (int l = 0; l < q; ++l) {
     const at::Tensor panel = xs.next();
     for (size_t i = 0; i < ws.size(); ++i) {
-      tensor::matmul_forward_wide(l == 0 ? totals[i] : products[i], panel, panels[i].next());
-      if (l > 0) totals[i].add_(products[i]);
+      const at::Tensor product = tensor::matmul_forward_wide(panel, panels[i].next());
+      if (l == 0) totals.push_back(product);
+      if (l > 0) totals[i].add_(product);
     }
   }
-  for (at::Tensor& total : totals) total = total.to(type);
+  for (at::Tensor& total : totals) total = total.to(x.scalar_type());
   return totals;
 }
 
