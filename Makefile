@@ -2,7 +2,8 @@
 # Everything a newcomer types. `make` alone lists the targets.
 BUILD ?= build
 JOBS ?= $(shell nproc)
-TEST_JOBS ?= $(shell nproc)
+# Some tests mostly wait: for a watchdog, for a process that starts.
+TEST_JOBS ?= $(shell expr $$(nproc) + 1)
 
 .PHONY: help setup build quickstart test test-all check-cuda docs format tidy bench clean
 help: ## list the targets

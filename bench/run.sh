@@ -24,7 +24,7 @@ if [ "$what" != programs ]; then
   cmake --build "$folder" -j "$jobs" >/dev/null
   report "rebuild after touching colossal/train/trainer.cpp" "$start" "$(now)"
   start=$(now)
-  ctest --test-dir "$folder" -L fast -j "$jobs" --output-on-failure >/dev/null
+  ctest --test-dir "$folder" -L fast -j $((jobs + 1)) --output-on-failure >/dev/null
   report "fast tests" "$start" "$(now)"
 fi
 if [ "$what" != times ]; then
