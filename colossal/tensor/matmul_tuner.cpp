@@ -23,9 +23,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double kSmallFlops = 5e7;     // below: the default, unasked
-constexpr double kMeasuredFlops = 3e9;  // larger products are measured on fewer rows
+constexpr double kMeasuredFlops = 6e9;  // larger products are measured on fewer rows
 constexpr double kMargin = 1.08;        // a kernel must be this much faster than the default
-constexpr double kBudgetSeconds = 3.0;  // measuring per process; after that the default is recorded
+constexpr double kHopeless = 1.3;       // candidates this much slower than the best are measured once
+constexpr double kBudgetSeconds = 6.0;  // measuring per process; after that the default is recorded
 constexpr auto kLockPatience = std::chrono::seconds(20);
 
 double seconds_since(Clock::time_point start) {
@@ -36,11 +37,11 @@ double flops(const MatmulCase& c, int64_t rows) {
   return 2.0 * static_cast<double>(rows) * static_cast<double>(c.in) * static_cast<double>(c.out);
 }
 
-// What a measurement is valid for: processor and library.
+// What a measurement is valid for: kernels to choose from, processor and library.
 std::string machine() {
   std::ifstream cpuinfo("/proc/cpuinfo");
-  std::string text = at::get_cpu_capability() + " torch " + std::to_string(TORCH_VERSION_MAJOR) + "." +
-                     std::to_string(TORCH_VERSION_MINOR) + "." + std::to_string(TORCH_VERSION_PATCH);
+  std::string text = "2, " + at::get_cpu_capability() + " torch " + std::to_string(TORCH_VERSION_MAJOR) +
+                     "." + std::to_string(TORCH_VERSION_MINOR) + "." + std::to_string(TORCH_VERSION_PATCH);
   for (std::string line; std::getline(cpuinfo, line) && !line.empty();) {
     for (const char* field : {"model name", "cpu family", "model\t", "stepping"}) {
       if (line.starts_with(field)) text += "; " + line.substr(line.find(':') + 2);
@@ -142,8 +143,8 @@ class Tuner {
   Tuner() : machine_(machine()) {
     if (const char* forced = std::getenv("COLOSSAL_MATMUL");
         forced != nullptr && std::string_view(forced) != "auto") {
-      for (const MatmulKernel k :
-           {MatmulKernel::aten, MatmulKernel::onednn, MatmulKernel::mkl, MatmulKernel::widen}) {
+      for (const MatmulKernel k : {MatmulKernel::aten, MatmulKernel::onednn, MatmulKernel::mkl,
+                                   MatmulKernel::widen, MatmulKernel::blocks}) {
         if (std::string_view(forced) == name(k)) forced_ = k;
       }
     }
@@ -197,6 +198,8 @@ class Tuner {
     std::vector<double> best(candidates.size(), INFINITY);
     for (int round = 0; round < 4; ++round) {  // interleaved; the first round warms up
       for (size_t i = 0; i < candidates.size(); ++i) {
+        const double least = *std::min_element(best.begin(), best.end());
+        if (round > 1 && best[i] > kHopeless * least) continue;
         const auto begin = Clock::now();
         candidates[i].multiply(rows);
         if (round > 0) best[i] = std::min(best[i], seconds_since(begin));
@@ -271,6 +274,7 @@ const char* name(MatmulKernel kernel) {
     case MatmulKernel::onednn: return "onednn";
     case MatmulKernel::mkl: return "mkl";
     case MatmulKernel::widen: return "widen";
+    case MatmulKernel::blocks: return "blocks";
   }
   return "";
 }

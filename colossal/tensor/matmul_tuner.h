@@ -7,8 +7,8 @@
 //
 // The file is matmul-<machine>.json in $COLOSSAL_CACHE_DIR, else $XDG_CACHE_HOME/colossal, else $HOME/.cache/colossal. The
 // first process to need a shape measures it under a file lock and all others wait for it and read. Where no file can be
-// written nothing is measured and ATen's default is used, so that processes still agree. COLOSSAL_MATMUL=aten, onednn or
-// mkl forces one (where it applies). Thread-safe.
+// written nothing is measured and ATen's default is used, so that processes still agree. COLOSSAL_MATMUL=aten, onednn, mkl,
+// widen or blocks forces one (where it applies). Thread-safe.
 #pragma once
 #include <c10/core/ScalarType.h>
 
@@ -20,7 +20,8 @@
 namespace colossal::tensor {
 
 enum class MatmulOp { forward, forward_wide, input_grad, weight_grad, weight_grad_wide };
-enum class MatmulKernel { aten, onednn, mkl, widen };  // widen: operands converted to fp32 first
+// blocks: block_matmul.h; widen: operands converted to fp32 first.
+enum class MatmulKernel { aten, onednn, mkl, widen, blocks };
 
 const char* name(MatmulOp op);
 const char* name(MatmulKernel kernel);

@@ -41,7 +41,7 @@ TEST_CASE("a choice is measured once per machine and read by all others; a damag
   Json content = Json::parse(colossal::read_file(file));
   Json& choice = content.at("choices").at(kMeasured);
   CHECK(measured.starts_with(fmt::format("{}: {}, ", kMeasured, choice.at("kernel").get<std::string>())));
-  REQUIRE(choice.at("gflops").size() == 2);
+  REQUIRE(choice.at("gflops").size() >= 2);  // and blocks, where the processor has them
 
   // Numbers that nobody could have measured, and the slower kernel: what is in the file is not asked again.
   const std::string other = choice.at("kernel") == "aten" ? "onednn" : "aten";

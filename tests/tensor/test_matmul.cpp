@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
 #include <doctest/doctest.h>
 
 #include <cstdlib>
 
 #include "colossal/base/error.h"
+#include "colossal/tensor/block_matmul.h"
 #include "colossal/tensor/matmul.h"
 #include "colossal/tensor/matmul_tuner.h"
 
@@ -61,9 +63,66 @@ TEST_CASE("all products in all precisions, small and large enough to be measured
   // Once more per kernel by ctest (tests/CMakeLists.txt), with COLOSSAL_MATMUL; else the tuner picks.
   const char* forced = std::getenv("COLOSSAL_MATMUL");
   if (forced == nullptr) return;
+  if (std::string_view(forced) == "blocks" && !has_block_matmul(at::kFloat)) {
+    MESSAGE("left out: blocks need AVX-512");
+    return;
+  }
   int obeyed = 0;
   for (const MatmulChoice& choice : matmul_choices()) obeyed += choice.kernel == forced;
   CHECK(obeyed >= 2);  // one library each for products in fp32 (three kinds) and from bf16 into fp32 (two)
+}
+
+TEST_CASE("blocks: edges of panels, depths and columns") {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    if (!has_block_matmul(type)) {
+      MESSAGE("left out: blocks need AVX-512");
+      return;
+    }
+    for (const auto& [t, in, out] : std::vector<std::array<int64_t, 3>>{{1, 2, 1},
+                                                                        {3, 16, 16},
+                                                                        {33, 40, 127},
+                                                                        {65, 600, 66},
+                                                                        {513, 514, 64},
+                                                                        {1027, 18, 31},
+                                                                        {2, 1100, 640}}) {
+      CAPTURE(fmt::format("{} {}x{}->{}", at::toString(type), t, in, out));
+      const at::Tensor x = normal({t, in}, 1, type), w = normal({out, in}, 2, type),
+                       dy = normal({t, out}, 3, type);
+      const at::Tensor bias = normal({out}, 4, at::kFloat);
+      const at::Tensor x64 = x.to(at::kDouble), w64 = w.to(at::kDouble), dy64 = dy.to(at::kDouble);
+      const at::Tensor y = at::full({t, out}, NAN, at::kFloat), dw = at::full({out, in}, NAN, at::kFloat);
+      block_matmul_forward(y, x, w);
+      CHECK(error(y, at::mm(x64, w64.t())) < 2e-6);
+      block_matmul_forward(y, x, w, bias);
+      CHECK(error(y, at::mm(x64, w64.t()) + bias.to(at::kDouble)) < 2e-6);
+      const at::Tensor products = at::mm(dy64.t(), x64);
+      block_matmul_weight_grad(dw, dy, x, Accumulate::no);
+      CHECK(error(dw, products) < 2e-6);
+      block_matmul_weight_grad(dw, dy, x, Accumulate::yes);
+      CHECK(error(dw, products * 2) < 2e-6);
+      if (type == at::kBFloat16) continue;
+      const at::Tensor dx = at::full({t, in}, NAN, at::kFloat);
+      block_matmul_input_grad(dx, dy, w);
+      CHECK(error(dx, at::mm(dy64, w64)) < 2e-6);
+    }
+  }
+}
+
+TEST_CASE("blocks: threads leave no trace") {
+  if (!has_block_matmul(at::kBFloat16)) return;
+  const int threads = at::get_num_threads();
+  std::vector<std::array<at::Tensor, 2>> results;
+  for (const int n : {1, 2, 3}) {
+    at::set_num_threads(n);
+    const at::Tensor x = normal({200, 96}, 1, at::kBFloat16), w = normal({700, 96}, 2, at::kBFloat16),
+                     dy = normal({200, 700}, 3, at::kBFloat16);
+    results.push_back({at::empty({200, 700}, at::kFloat), at::empty({700, 96}, at::kFloat)});
+    block_matmul_forward(results.back()[0], x, w);
+    block_matmul_weight_grad(results.back()[1], dy, x, Accumulate::no);
+  }
+  at::set_num_threads(threads);
+  for (const auto& each : results)
+    for (int i = 0; i < 2; ++i) CHECK(at::equal(each[i], results[0][i]));
 }
 
 TEST_CASE("choices are listed, and asked only once") {
@@ -73,7 +132,7 @@ TEST_CASE("choices are listed, and asked only once") {
     return c.key.starts_with("forward Float 512x256->384");
   });
   REQUIRE(found != choices.end());
-  CHECK((found->kernel == "aten" || found->kernel == "onednn"));
+  CHECK((found->kernel == "aten" || found->kernel == "onednn" || found->kernel == "blocks"));
   int asked = 0;
   const auto candidates = [&] {
     ++asked;
