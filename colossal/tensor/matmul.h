@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one place for the three matrix products of a linear layer. Which library multiplies (ATen's default,
-// oneDNN, MKL) is decided per shape by a measurement that is made once per machine and kept in a cache file
+// oneDNN, its block kernels, MKL) is decided per shape by a measurement that is made once per machine and kept in a cache file
 // (matmul_tuner.h).
 //
 //   at::Tensor y = tensor::matmul_forward(x, w, bias);        // [t, in] x [out, in]^T -> [t, out]

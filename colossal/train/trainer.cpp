@@ -224,7 +224,8 @@ void Trainer::report(const StepOutcome& outcome) {
                       .communication_seconds = outcome.communication_seconds,
                       .loss_scale = outcome.report.loss_scale,
                       .applied = outcome.report.applied,
-                      .nonfinite = outcome.report.nonfinite};
+                      .nonfinite = outcome.report.nonfinite,
+                      .failed = outcome.failure != nullptr};
   for (const auto& [labels, name] : models::loss_parts(p.model->config()))
     metrics.parts[name].loss = outcome.report.loss_parts.at(labels);
   p.monitor->step(std::move(metrics));

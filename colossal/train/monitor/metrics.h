@@ -49,6 +49,7 @@ struct StepMetrics {
   double loss_scale = 1;             // fp16
   bool applied = true;               // false: no update, because of NaN or Inf
   std::string nonfinite = {};        // the parameter whose gradient was not finite
+  bool failed = false;               // the run ends with this step, and an error tells why; not in the file
   // Where an evaluation followed the step; accuracies where the model has labels to be right about.
   std::optional<double> validation_loss = {};
   std::optional<double> validation_accuracy = {};

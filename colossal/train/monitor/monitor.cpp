@@ -58,7 +58,6 @@ Monitor::Monitor(const RunConfig& config, const MonitorStart& start)
       samples_(folder_.samples(), start.steps_done + 1),
       steps_before_(start.steps_done),
       total_steps_(config.train.steps),
-      stops_on_nonfinite_(config.train.on_nonfinite == OnNonfinite::stop),
       started_at_(wall_seconds()),
       progress_(progress_options(config, start)) {
   if (config.run.tensorboard) events_.emplace(folder_.tensorboard(), start.steps_done + 1, started_at_);
@@ -95,8 +94,7 @@ void Monitor::step(StepMetrics m) {
     events_->flush();
     flushed_at_ = m.time;
   }
-  // A step that ends the run (one that a smaller loss scale does not mend) is told by the error.
-  if (!m.applied && stops_on_nonfinite_ && m.loss_scale <= 1) return;
+  if (m.failed) return;
   if (!m.applied) {
     progress_.note(fmt::format("step {}: left out, NaN or Inf in {}{}", m.step,
                                name_nonfinite(m.loss, m.nonfinite),

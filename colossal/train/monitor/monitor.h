@@ -66,7 +66,6 @@ class Monitor {
   StepMetrics last_;
   std::optional<Validation> last_validation_;
   int64_t steps_before_, total_steps_;
-  bool stops_on_nonfinite_;
   double started_at_ = 0;
   double flushed_at_ = 0;
   Progress progress_;
