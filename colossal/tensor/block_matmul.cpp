@@ -19,7 +19,7 @@ using simd::Uint32;
 constexpr int64_t kPanel = 64;     // rows of w, or columns of dy, that are packed at a time
 constexpr int64_t kDepth = 512;    // products summed per call
 constexpr int64_t kColumns = 512;  // columns of dw per call
-constexpr int64_t kWords = 16;     // words of a vector
+constexpr int kWords = 16;         // of a vector
 
 // Operands are packed as words of four bytes: one float, or two bf16 that follow each other in the dimension that is summed over.
 template <class T>
@@ -54,20 +54,19 @@ struct RowPairs {
   }
 };
 
-template <uint32_t S, uint32_t... Lane>
-COLOSSAL_INLINE void exchange(Uint32& a, Uint32& b, std::integer_sequence<uint32_t, Lane...>) {
-  const Uint32 upper = {((Lane & S) == 0 ? Lane : kWords + Lane - S)...};
-  const Uint32 lower = {((Lane & S) == 0 ? Lane + S : kWords + Lane)...};
-  const Uint32 first = __builtin_shuffle(a, b, upper);
-  b = __builtin_shuffle(a, b, lower);
+template <int S, int... Lane>
+COLOSSAL_INLINE void exchange(Uint32& a, Uint32& b, std::integer_sequence<int, Lane...>) {
+  constexpr int kLanes = sizeof...(Lane);
+  const Uint32 first = __builtin_shufflevector(a, b, ((Lane & S) == 0 ? Lane : kLanes + Lane - S)...);
+  b = __builtin_shufflevector(a, b, ((Lane & S) == 0 ? Lane + S : kLanes + Lane)...);
   a = first;
 }
 
 // Exchanges the off-diagonal quarters of all blocks of 2 S x 2 S.
-template <uint32_t S>
+template <int S>
 COLOSSAL_INLINE void exchange_quarters(Uint32* v) {
-  for (uint32_t i = 0; i < kWords; ++i)
-    if ((i & S) == 0) exchange<S>(v[i], v[i + S], std::make_integer_sequence<uint32_t, kWords>());
+  for (int i = 0; i < kWords; ++i)
+    if ((i & S) == 0) exchange<S>(v[i], v[i + S], std::make_integer_sequence<int, kWords>());
 }
 
 // target[j][i] = source[i][j].
