@@ -202,10 +202,10 @@ void input_grad(const at::Tensor& dx, const at::Tensor& dy, const at::Tensor& w)
 
 // brgemm refuses packed operands on processors that it has no kernels for.
 bool multiplies_packed() {
-  const std::array<c10::BFloat16, 32> ones{};
+  const std::array<c10::BFloat16, 32> zeros{};
   std::array<float, 16> sum{};
   try {
-    at::native::cpublas::brgemm(1, 16, 2, 2, 16, 16, false, ones.data(), ones.data(), sum.data(), true);
+    at::native::cpublas::brgemm(1, 16, 2, 2, 16, 16, false, zeros.data(), zeros.data(), sum.data(), true);
   } catch (const std::exception&) {
     return false;
   }

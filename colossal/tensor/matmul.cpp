@@ -99,8 +99,7 @@ class Sample {
 
 // Among ATen's default, oneDNN's linear and its blocks for fp32 on the CPU; ATen's for all else.
 MatmulKernel kernel_for(MatmulOp op, const at::Tensor& like, int64_t rows, int64_t in, int64_t out) {
-  const bool empty = rows == 0 || in == 0 || out == 0;
-  if (!like.is_cpu() || like.scalar_type() != at::kFloat || empty) return MatmulKernel::aten;
+  if (!like.is_cpu() || like.scalar_type() != at::kFloat) return MatmulKernel::aten;
   const auto candidates = [&] {
     const Sample w(out, in, at::kFloat), big(std::max<int64_t>(rows, 64), std::max(in, out), at::kFloat);
     const auto operand = [big](int64_t r, int64_t c) {
@@ -134,8 +133,7 @@ MatmulKernel kernel_for(MatmulOp op, const at::Tensor& like, int64_t rows, int64
 
 // bf16 into fp32: MKL's own product, oneDNN's blocks, or converting the operands. Converting for all other types.
 MatmulKernel wide_kernel_for(MatmulOp op, const at::Tensor& like, int64_t rows, int64_t in, int64_t out) {
-  const bool empty = rows == 0 || in == 0 || out == 0;
-  if (!like.is_cpu() || like.scalar_type() != at::kBFloat16 || empty) return MatmulKernel::widen;
+  if (!like.is_cpu() || like.scalar_type() != at::kBFloat16) return MatmulKernel::widen;
   const bool forward = op == MatmulOp::forward_wide, has_mkl = gemm_bf16bf16f32_ != nullptr;
   const auto candidates = [&] {
     const Sample w(out, in, at::kBFloat16), x(rows, in, at::kBFloat16), dy(rows, out, at::kBFloat16);

@@ -114,6 +114,7 @@ class Tuner {
 
   MatmulKernel choose(const MatmulCase& c, const std::function<std::vector<MatmulCandidate>()>& candidates,
                       MatmulKernel fallback) {
+    if (flops(c, c.rows) == 0) return fallback;  // not every kernel takes empty matrices
     if (flops(c, c.rows) < kSmallFlops) return forced_ ? pick_forced(candidates(), fallback) : fallback;
     const Key key{c.op,
                   c.dtype,
